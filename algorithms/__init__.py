@@ -1,0 +1,1 @@
+"""How fast it is answered: an algorithm takes an instance and returns an answer."""

@@ -1,0 +1,1 @@
+"""What can be asked: formulas, orthogonal vectors, tensor attention, and the answers."""

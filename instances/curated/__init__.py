@@ -1,0 +1,1 @@
+"""Formulas with known status; PROVENANCE.md says where each comes from."""

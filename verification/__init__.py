@@ -1,0 +1,1 @@
+"""How we know: adversaries, exhaustive small cases, proofs and audits."""
