@@ -1,13 +1,13 @@
 """Sound bounds on how far a stored polynomial strays from e^x on an interval.
 
-Let d = p − e^x, an entire function, on x = c + X cos θ. Cutting the Chebyshev series of e^x at degree K leaves a
-polynomial of degree K within e^c·tail(K) of d, where
+Let d = p − e^x, an entire function, on x = c + X cos θ. Cutting the Chebyshev series of e^x at degree K
+leaves a polynomial of degree K within e^c·tail(K) of d, where
 
     tail(K) = Σ_{m>K} 2 I_m(X) ≤ 2 b_{K+1} / (1 − X/(2K+4)),   b_m = (X/2)^m/m! · exp(X²/(4m+4)) ≥ I_m(X).
 
-A polynomial of degree M is a cosine polynomial in θ, and one of those that is at most s at the N + 1 angles iπ/N is
-at most s / cos(πM/2N) everywhere [EZ64]. So a few hundred samples bound d; for d·e^{−x} the series of e^{−x} is
-cut as well. The samples are taken in integers, 2^bits to the unit, with the coefficients exactly as
+A polynomial of degree M is a cosine polynomial in θ, and one of those that is at most s at the N + 1 angles
+iπ/N is at most s / cos(πM/2N) everywhere [EZ64]. So a few hundred samples bound d; for d·e^{−x} the series of
+e^{−x} is cut as well. The samples are taken in integers, 2^bits to the unit, with the coefficients exactly as
 stored, so that cancellation in p − e^x and the rounding of the coefficients are seen and not estimated.
 
 Glossary
@@ -17,7 +17,8 @@ Glossary
     bits        the fixed point; its own errors stay below 2^−90 relatively and are added
 
 Reference: [EZ64] Ehlich, Zeller. Schwankung von Polynomen zwischen Gitterpunkten. Math. Z. 86 (1964).
-Cost: about 12 M (2g + 35) operations on integers of some 200 bits: 2 ms for [−1, 1] at degree 6, 10 ms for [−8, 8] at 16.
+Cost: about 12 M (2g + 35) operations on integers of some 200 bits: 2 ms for [−1, 1] at degree 6, 10 ms for
+[−8, 8] at degree 16.
 """
 
 import math
@@ -84,7 +85,7 @@ def error_bounds(coefficients: Sequence[float], lo: float, hi: float) -> tuple[f
         samples = sample(coefficients, lo, hi, 1)
     else:
         log_half = math.log(half_width / 2)
-        # no p of degree g comes closer to e^x than (π/2) I_{g+1}(X) e^c; e^{−x} magnifies what is left out at lo
+        # no p of degree g comes closer to e^x than (π/2) I_{g+1}(X) e^c; e^{−x} magnifies what is cut at lo
         closest = (degree + 1) * log_half - math.lgamma(degree + 2.0)
         cut = _least_cut(half_width, degree, _NEGLIGIBLE + closest - half_width)
         cut_inverse = _least_cut(half_width, 0, _NEGLIGIBLE - half_width)

@@ -1,12 +1,13 @@
 """The monomials of the polynomial method: which products of columns a polynomial of the logit needs.
 
-For a logit s = σ Σ_l y_l, with y_l the product of column l over the query and the keys, and p(s) = Σ_{m≤g} c_m s^m,
+For a logit s = σ Σ_l y_l, with y_l the product of column l over the query and the keys, and a polynomial
+p(s) = Σ_{m≤g} c_m s^m,
 
     p(s) = Σ_{|α|≤g} w_α y^α,    w_α = c_{|α|} σ^{|α|} |α|!/α!
 
-by the multinomial theorem, and y^α = Q_i^α Π_t K_t[j_t]^α splits over the tokens [AS24, Lemma 3.4]. Only the multi-indices
-matter here: all of total degree ≤ g (R = C(d+g, g) of them), a pruned set for uneven columns, and a merged one for
-columns of zeros and ones, where monomials with the same support agree.
+by the multinomial theorem, and y^α = Q_i^α Π_t K_t[j_t]^α splits over the tokens [AS24, Lemma 3.4]. Only the
+multi-indices matter here: all of total degree ≤ g (R = C(d+g, g) of them), and a merged set for columns of
+zeros and ones, where monomials with the same support agree; `pruning` keeps those that uneven columns need.
 
 Every set lists its monomials by degree, each as its *parent* times one coordinate, so that a kernel needs one
 multiplication a monomial; the children of one parent stand side by side, so that the top degree, most of the
@@ -18,25 +19,22 @@ Glossary
     R         rank: the number of monomials
     α, |α|    multi-index (exponent of each column) and its degree
     |α|!/α!   multinomial: in how many orders the factors of y^α can be drawn
-    u_l       reach of column l: σ max_i|Q_il| Π_t max_j|K_t[j,l]|, so that |σ^m y^α| ≤ u^α
-    δ         dropped mass: an upper bound on Σ |c_m| (m!/α!) u^α over the α left out
 
 Reference: [AS24] Alman, Song. How to Capture Higher-order Correlations? ICLR 2024, arXiv 2310.04064.
-Cost: building takes O(R) time and memory; `pruned` O(R log R) for the R that it keeps.
+Cost: building takes O(R) time and memory.
 """
 
+import itertools
 import math
 from dataclasses import dataclass
-from fractions import Fraction
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .monomial_levels import Level, extend, root
+
 MAX_RANK = 20_000_000
 """Largest set built unless the caller says otherwise: 400 MB of links, degrees and multinomials."""
-
-_EXACT = 2.0**53
-_UNIT = 2.0**-53
 
 
 class RankExceeded(ValueError):
@@ -62,8 +60,9 @@ class RankExceeded(ValueError):
 class MultiIndices:
     """A downward closed set of multi-indices, listed by degree, each linked to the one it extends.
 
-    Monomial 0 is the constant. For f > 0, monomial f is monomial ``parents[f]`` times coordinate ``variables[f]``,
-    its degree is one more, and ``parents`` never decreases: the children of a parent are contiguous.
+    Monomial 0 is the constant. For f > 0, monomial f is monomial ``parents[f]`` times coordinate
+    ``variables[f]``, its degree is one more, and ``parents`` never decreases: the children of a parent are
+    contiguous.
 
     Parameters
     ----------
@@ -102,7 +101,7 @@ class MultiIndices:
     def exponents(self) -> NDArray[np.int32]:
         """Return the multi-indices themselves, an (R, d) array: dense, for tests and small sets."""
         alpha = np.zeros((len(self), self.dimension), dtype=np.int32)
-        for start, stop in self._levels():
+        for start, stop in self.levels():
             alpha[start:stop] = alpha[self.parents[start:stop]]
             alpha[np.arange(start, stop), self.variables[start:stop]] += 1
         return alpha
@@ -120,8 +119,8 @@ class MultiIndices:
         Returns
         -------
         (R,) float64 array
-            c_{|α|} σ^{|α|} |α|!/α!, and for a support of size i the sum of that over every α with the support,
-            Σ_m c_m σ^m surj(m, i), where surj(m, i) counts the maps of m things onto i.
+            c_{|α|} σ^{|α|} |α|!/α!, and for a support of size i the sum of that over every α with the
+            support, Σ_m c_m σ^m surj(m, i), where surj(m, i) counts the maps of m things onto i.
 
         Raises
         ------
@@ -139,9 +138,9 @@ class MultiIndices:
         weights: NDArray[np.float64] = powers[self.degrees] * self.multinomials
         return weights
 
-    def _levels(self) -> list[tuple[int, int]]:
-        bounds = [int(offset) for offset in self.offsets]
-        return list(zip(bounds[1:-1], bounds[2:], strict=True))
+    def levels(self) -> list[tuple[int, int]]:
+        """Return the ranges (start, stop) of degrees 1, 2, ..., g."""
+        return list(itertools.pairwise(self.offsets[1:].tolist()))
 
 
 def rank(dimension: int, degree: int) -> int:
@@ -167,7 +166,7 @@ def rank(dimension: int, degree: int) -> int:
     >>> rank(8, 5)
     1287
     """
-    return math.comb(_count("dimension", dimension) + _count("degree", degree), degree)
+    return math.comb(require_count("dimension", dimension) + require_count("degree", degree), degree)
 
 
 def total_degree(dimension: int, degree: int, *, max_rank: int = MAX_RANK) -> MultiIndices:
@@ -183,7 +182,8 @@ def total_degree(dimension: int, degree: int, *, max_rank: int = MAX_RANK) -> Mu
     Returns
     -------
     MultiIndices
-        All C(d+g, g) of them; the children of a parent run through consecutive variables, from its own last on.
+        All C(d+g, g) of them; the children of a parent run through consecutive variables, from its own last
+        on.
 
     Raises
     ------
@@ -208,8 +208,8 @@ def total_degree(dimension: int, degree: int, *, max_rank: int = MAX_RANK) -> Mu
 def merged(dimension: int, degree: int, *, max_rank: int = MAX_RANK) -> MultiIndices:
     """Build one representative for every support of size at most `degree`: enough where entries are 0 or 1.
 
-    A power of a 0/1 column is the column, so y^α depends on α's support alone, and `MultiIndices.weights` sums the
-    weights of a support: Σ_m c_m σ^m surj(m, i), the i-th difference of r ↦ p(σ r) at 0.
+    A power of a 0/1 column is the column, so y^α depends on α's support alone, and `MultiIndices.weights`
+    sums the weights of a support: Σ_m c_m σ^m surj(m, i), the i-th difference of r ↦ p(σ r) at 0.
 
     Parameters
     ----------
@@ -240,7 +240,7 @@ def merged(dimension: int, degree: int, *, max_rank: int = MAX_RANK) -> MultiInd
     >>> len(indices), rank(20, 3)
     (1351, 1771)
     """
-    d, g = _count("dimension", dimension), _count("degree", degree)
+    d, g = require_count("dimension", dimension), require_count("degree", degree)
     size = sum(math.comb(d, i) for i in range(min(d, g) + 1))
     _guard(size, max_rank, f"All products of at most {g} of {d} columns")
     return _complete(d, min(d, g), repeat=False)
@@ -279,54 +279,22 @@ def features(X: ArrayLike, indices: MultiIndices) -> NDArray[np.float64]:
     if x.ndim != 2 or x.shape[1] != indices.dimension:
         raise ValueError(f"Argument 'X' must have shape (n, {indices.dimension}), not {x.shape}.")
     table = np.ones((x.shape[0], len(indices)))  # (n, R)
-    for start, stop in indices._levels():
+    for start, stop in indices.levels():
         table[:, start:stop] = table[:, indices.parents[start:stop]] * x[:, indices.variables[start:stop]]
     return table
 
 
 def _complete(d: int, g: int, *, repeat: bool) -> MultiIndices:
-    levels = [_root()]
+    levels = [root()]
     for m in range(1, g + 1):
         parent = levels[-1]
         first = parent.variables if repeat else parent.variables + 1
-        levels.append(_extend(parent, m, np.maximum(first, 0), np.full(len(first), d)))
-    return _assemble(d, levels, merged=not repeat)
+        levels.append(extend(parent, m, np.maximum(first, 0), np.full(len(first), d)))
+    return assemble(d, levels, merged=not repeat)
 
 
-@dataclass(frozen=True, eq=False)
-class _Level:
-    """The monomials of one degree; `parents` counts within the level below, `runs` is the last variable's exponent."""
-
-    parents: NDArray[np.int64]
-    variables: NDArray[np.int64]
-    runs: NDArray[np.int64]
-    multinomials: NDArray[np.float64]
-
-
-def _root() -> _Level:
-    nothing = np.full(1, -1, dtype=np.int64)
-    return _Level(nothing, nothing, np.zeros(1, dtype=np.int64), np.ones(1))
-
-
-def _extend(below: _Level, m: int, first: NDArray[np.int64], stop: NDArray[np.int64]) -> _Level:
-    """Multiply monomial f of the level below by the variables first[f], ..., stop[f] − 1."""
-    counts = np.maximum(stop - first, 0)
-    parents = np.repeat(np.arange(len(counts)), counts)
-    before = np.cumsum(counts) - counts
-    variables = np.arange(len(parents)) - before[parents] + first[parents]
-    runs = np.where(variables == below.variables[parents], below.runs[parents], 0) + 1
-    return _Level(parents, variables, runs, _multinomials(below.multinomials[parents], m, runs))
-
-
-def _multinomials(parents: NDArray[np.float64], m: int, runs: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Extend |α|!/α! by one factor: times m over the new exponent, in integers while they are exact."""
-    rounded = parents * m / runs
-    small = parents < _EXACT
-    rounded[small] = parents[small].astype(np.int64) * m // runs[small]
-    return rounded
-
-
-def _assemble(d: int, levels: list[_Level], *, merged: bool = False) -> MultiIndices:
+def assemble(d: int, levels: list[Level], *, merged: bool = False) -> MultiIndices:
+    """Join the levels of degrees 0, 1, ... into one set, without the empty ones at the end."""
     sizes = [len(level.parents) for level in levels]
     while sizes[-1] == 0:
         levels, sizes = levels[:-1], sizes[:-1]
@@ -354,7 +322,8 @@ def _surjections(m: int, i: int) -> NDArray[np.float64]:
     return np.array(table, dtype=np.float64)
 
 
-def _count(name: str, number: int) -> int:
+def require_count(name: str, number: int) -> int:
+    """Return the number as an int, or refuse what is no integer ≥ 0."""
     if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 0:
         raise ValueError(f"Argument '{name}' must be an integer ≥ 0, not {number!r}.")
     return int(number)

@@ -1,15 +1,16 @@
 """Best polynomial approximation of e^{Xt} on [−1, 1], in weighted maximum error, by Remez' exchange.
 
-Among the polynomials q of degree g the best one, in max_t |q(t) − e^{Xt}| w(t) with w > 0, has an error that takes its
-maximum with alternating sign at g + 2 points (Chebyshev). The exchange solves for the polynomial whose error alternates
-with equal size on a reference of g + 2 points, moves the points to where the error is largest, and repeats. Here it
-runs on a fixed grid of 16 (g + 2) Chebyshev points, which costs the maximum half a percent at most; nothing downstream
-relies on it, since `error_bounds` bounds what the finished polynomial does.
+Among the polynomials q of degree g the best one, in max_t |q(t) − e^{Xt}| w(t) with w > 0, has an error that
+takes its maximum with alternating sign at g + 2 points (Chebyshev). The exchange solves for the polynomial
+whose error alternates with equal size on a reference of g + 2 points, moves the points to where the error is
+largest, and repeats. Here it runs on a fixed grid of 16 (g + 2) Chebyshev points, which costs the maximum
+half a percent at most; nothing downstream relies on it, since `error_bounds` bounds what the finished
+polynomial does.
 
-With w = e^{−Xt} (relative error) the weighted monomials are parallel to machine precision long before X = 10, so the
-unknowns are coefficients in a basis that is orthonormal for the weight, made by Arnoldi's recurrence on the grid
-[BNT21]; and where the truncated Chebyshev series is close, only the correction to it is sought, so that an error of
-1e−20 is levelled as well as one of 1e−2.
+With w = e^{−Xt} (relative error) the weighted monomials are parallel to machine precision long before X = 10,
+so the unknowns are coefficients in a basis that is orthonormal for the weight, made by Arnoldi's recurrence
+on the grid [BNT21]; and where the truncated Chebyshev series is close, only the correction to it is sought,
+so that an error of 1e−20 is levelled as well as one of 1e−2.
 
 Glossary
     X              half-width of the interval that t = −1..1 stands for
@@ -18,8 +19,9 @@ Glossary
     tail           Σ_{m>g} 2 I_m(X) T_m(t), what the truncated Chebyshev series leaves out
     levelled error the equal size of the error on the final reference
 
-References: Remez, 1934; [BNT21] Brubeck, Nakatsukasa, Trefethen. Vandermonde with Arnoldi. SIAM Review 63 (2021).
-Cost: O(g) grid points; O(g³) for the basis and for each of about ten exchanges, a millisecond at g = 20.
+References: Remez, 1934; [BNT21] Brubeck, Nakatsukasa, Trefethen. Vandermonde with Arnoldi. SIAM Review 63
+(2021).
+Cost: O(g³) for the basis and for each of about five exchanges; 2 ms at g = 20.
 """
 
 import math
@@ -62,7 +64,7 @@ class Minimax:
     recurrence: Array
 
     def fixed_point(self, bits: int) -> list[int]:
-        """Return 2^bits times the coefficients of Σ_j weights_j φ_j(t) in powers of t, to about as many bits."""
+        """Return 2^bits times the coefficients of Σ_j weights_j φ_j(t) in powers of t."""
         basis = [[_fixed(self.first, bits)]]
         for j in range(len(self.weights) - 1):
             entries = [_fixed(float(h), bits) for h in self.recurrence[: j + 2, j]]
