@@ -85,9 +85,9 @@ def error_bounds(coefficients: Sequence[float], lo: float, hi: float) -> tuple[f
         samples = sample(coefficients, lo, hi, 1)
     else:
         log_half = math.log(half_width / 2)
-        # no p of degree g comes closer to e^x than (π/2) I_{g+1}(X) e^c; e^{−x} magnifies what is cut at lo
+        # no p of degree g comes closer to e^x than (π/2) I_{g+1}(X) e^c, nor relatively than e^{−hi} times it
         closest = (degree + 1) * log_half - math.lgamma(degree + 2.0)
-        cut = _least_cut(half_width, degree, _NEGLIGIBLE + closest - half_width)
+        cut = _least_cut(half_width, degree, _NEGLIGIBLE + closest - 2 * half_width)
         cut_inverse = _least_cut(half_width, 0, _NEGLIGIBLE - half_width)
         log_cut = centre + _log_tail(half_width, cut)
         log_cut_inverse = -centre + _log_tail(half_width, cut_inverse)

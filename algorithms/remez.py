@@ -156,12 +156,18 @@ def _arnoldi(t: Array, weight: Array, degree: int) -> tuple[Array, float, Array]
 
 
 def _exchange(basis: Array, residual: Array) -> tuple[Array, float]:
-    """Choose δ to minimise max |residual + basis δ|."""
-    points, size = basis.shape
-    best, least = np.zeros(size), float(np.abs(residual).max())
-    reference = np.rint(np.linspace(0, points - 1, size + 1)).astype(np.intp)
+    """Choose δ to minimise max |residual + basis δ|, for a residual orthogonal to the basis."""
+    size = basis.shape[1]
+    error, best, least = residual, np.zeros(size), float(np.abs(residual).max())
     signs = np.where(np.arange(size + 1) % 2 == 0, 1.0, -1.0)
     for _ in range(_EXCHANGES):
+        # the orthogonal residual changes sign g + 1 times at least: a first reference near the last one
+        reference = _alternating_extrema(error)
+        if len(reference) < size + 1:
+            break  # rounding has drowned the alternation
+        while len(reference) > size + 1:
+            drop_last = abs(error[reference[0]]) >= abs(error[reference[-1]])
+            reference = reference[:-1] if drop_last else reference[1:]
         solution = np.linalg.solve(np.column_stack([basis[reference], signs]), -residual[reference])
         error = residual + basis @ solution[:-1]
         largest = float(np.abs(error).max())
@@ -169,12 +175,6 @@ def _exchange(basis: Array, residual: Array) -> tuple[Array, float]:
             best, least = solution[:-1], largest
         if largest <= (1.0 + _LEVEL) * abs(solution[-1]):
             break
-        reference = _alternating_extrema(error)
-        if len(reference) < size + 1:
-            break  # rounding has drowned the alternation
-        while len(reference) > size + 1:
-            drop_last = abs(error[reference[0]]) >= abs(error[reference[-1]])
-            reference = reference[:-1] if drop_last else reference[1:]
     return best, least
 
 
