@@ -117,8 +117,6 @@ def least_degree(
     half_width: float, tolerance: float, method: Method, criterion: Criterion, max_degree: int | None = None
 ) -> int:
     """Bisect for the least degree that real coefficients need, or stop at max_degree."""
-    if half_width == 0.0:
-        return 1 if criterion == "derivative" else 0
 
     def meets(degree: int) -> bool:
         return ideal_error(half_width, degree, method, criterion) <= tolerance
@@ -140,8 +138,12 @@ def least_degree(
 
 def ideal_error(half_width: float, degree: int, method: Method, criterion: Criterion) -> float:
     """Return the error of unrounded coefficients on [−X, X]; an absolute error on c ± X is e^c times that."""
+    if criterion == "derivative" and degree == 0:
+        return 1.0
+    if half_width == 0.0:
+        return 0.0
     if criterion == "derivative":
-        return 1.0 if degree == 0 else _ideal_derivative_error(half_width, degree, method)
+        return _ideal_derivative_error(half_width, degree, method)
     relative = criterion == "relative"
     if method == "minimax":
         return minimax(half_width, degree, relative).error

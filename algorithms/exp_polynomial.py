@@ -227,21 +227,28 @@ def _approximate(
     ideal_tolerance = tolerance * math.exp(-(lo + hi) / 2) if criterion == "absolute" else tolerance
     degree = least_degree(half_width, ideal_tolerance, method, criterion, max_degree)
     while True:
+        ideal = ideal_error(half_width, degree, method, criterion)
+        if ideal > ideal_tolerance:  # real coefficients do not do it, so none need be computed
+            error = tolerance * (ideal / ideal_tolerance)
+            why = f"'max_degree' = {max_degree} stands in the way"
+            break
         p = _build(lo, hi, degree, method, criterion)
         error = p.error(criterion)
         if error <= tolerance:
             return p
-        ideal = ideal_error(half_width, degree, method, criterion)
-        rounded = ideal < 0.01 * ideal_tolerance
-        if rounded or degree >= max_degree:
-            why = "the rounding of its coefficients to float64" if rounded else f"'max_degree' = {max_degree}"
-            raise ToleranceUnreachable(
-                f"A {criterion} error of {tolerance:.3g} for e^x on [{lo}, {hi}] is out of reach ({method}): "
-                f"at degree {degree} the bound is {error:.3g}, and {why} stands in the way.",
-                degree,
-                error,
-            )
+        if ideal < 0.01 * ideal_tolerance:
+            why = "the rounding of its coefficients to float64 stands in the way"
+            break
+        if degree >= max_degree:
+            why = f"'max_degree' = {max_degree} stands in the way"
+            break
         degree += 1
+    raise ToleranceUnreachable(
+        f"A {criterion} error of {tolerance:.3g} for e^x on [{lo}, {hi}] is out of reach ({method}): "
+        f"at degree {degree} it is {error:.3g}, and {why}.",
+        degree,
+        error,
+    )
 
 
 @lru_cache(maxsize=512)

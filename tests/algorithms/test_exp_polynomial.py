@@ -211,10 +211,18 @@ def test_answers_are_kept_and_cannot_be_changed():
 
 
 def test_unreachable_tolerance_names_degree_and_error():
-    with pytest.raises(ToleranceUnreachable, match=r"at degree 5 the bound is .* 'max_degree' = 5") as caught:
+    with pytest.raises(ToleranceUnreachable, match=r"at degree 5 it is .* 'max_degree' = 5") as caught:
         approximate_exp(-8.0, 8.0, 1e-3, max_degree=5)
     assert caught.value.degree == 5
-    assert caught.value.error == exp_polynomial(-8.0, 8.0, 5).relative_error
+    assert caught.value.error == pytest.approx(exp_polynomial(-8.0, 8.0, 5).relative_error, rel=0.03)
+
+
+def test_a_hopeless_interval_is_refused_by_its_degree():
+    with pytest.raises(ToleranceUnreachable) as caught:
+        approximate_exp(-340.0, 340.0, 1e-3)
+    assert caught.value.degree == 64
+    # far below degree X the best polynomial is little better than p = 0, whose relative error is 1
+    assert caught.value.error == pytest.approx(1.0, rel=1e-9)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -228,6 +236,11 @@ def test_rounding_of_coefficients_is_refused_by_name(method):
 def test_a_point_needs_the_least_degree_there_is(criterion):
     p = approximate_exp(0.75, 0.75, 1e-12, criterion=criterion)
     assert p.degree == (1 if criterion == "derivative" else 0)
+
+
+def test_a_slope_of_degree_zero_is_out_of_reach():
+    with pytest.raises(ToleranceUnreachable, match="at degree 0 it is 1, and 'max_degree' = 0"):
+        approximate_exp(0.75, 0.75, 1e-3, criterion="derivative", max_degree=0)
 
 
 @pytest.mark.parametrize(
