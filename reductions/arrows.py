@@ -158,7 +158,9 @@ def find_path(via: str, source: type, *, counting: bool = False, **options: Any)
     return Path(path, tuple({o: v for o, v in options.items() if o in arrow.options} for arrow in path))
 
 
-def paths(source: str, target: str = TensorAttention.__name__, *, counting: bool = False) -> Iterator[tuple[str, ...]]:
+def paths(
+    source: str, target: str = TensorAttention.__name__, *, counting: bool = False
+) -> Iterator[tuple[str, ...]]:
     """Yield every simple path from `source` to `target`, shortest first, as arrow names.
 
     Raises

@@ -183,7 +183,8 @@ def checked_output(reply: Reply, rows: int, accuracy: float) -> Reply:
     if not ((reply >= low) & (reply <= high)).all():
         worst = reply[~((reply >= low) & (reply <= high))][0]
         return Undecided(
-            f"the oracle must return softmax masses in [0, 1] to within {accuracy:g}, not {worst}", breach=True
+            f"the oracle must return softmax masses in [0, 1] to within {accuracy:g}, not {worst}",
+            breach=True,
         )
     return reply
 
