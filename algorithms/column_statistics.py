@@ -1,8 +1,8 @@
 """Bounds and sums of the columns of a matrix, from one parallel pass that reads every entry once.
 
-Ranges of logits (`logit_range`), the spread of values (`certificate`) and the check that all is finite need nothing
-else. Sums run over stretches of 4096 tokens whose sums are added on, so that a mean of n numbers carries about
-4096 + n/4096 roundings and not n; summaries of shards merge.
+Ranges of logits (`logit_range`), the spread of values (`certificate`) and the check that all is finite need
+nothing else. Sums run over stretches of 4096 tokens whose sums are added on, so that a mean of n numbers
+carries about 4096 + n/4096 roundings and not n; summaries of shards merge.
 
 Cost: O(n d) time, O(d) memory.
 """
@@ -12,11 +12,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numba
 import numpy as np
-from numba import config, get_num_threads, njit, prange, set_num_threads
+from numba import get_num_threads, njit, prange, set_num_threads
 from numpy.typing import NDArray
 
-config.THREADING_LAYER = "omp"  # the workqueue layer is not safe under two Python threads
+numba.config.THREADING_LAYER = "omp"  # type: ignore[attr-defined]  # the workqueue layer is not safe under two Python threads
 
 UNIT = 2.0**-53
 """Unit roundoff of float64."""
@@ -122,11 +123,13 @@ def column_summary(matrix: NDArray[Any], order: int) -> ColumnSummary:
     norm = float(norms.max()) ** (1 / order) * (1 + (2 * d + 16) * UNIT) if tame else math.inf
     with np.errstate(over="ignore", invalid="ignore"):
         total, squares = statistics[:, 2:].sum(axis=0)
-    return ColumnSummary(n, low, high, total, squares, norm, sound, min(n, _RUN) + -(-n // (slots * _RUN)) + slots)
+    return ColumnSummary(
+        n, low, high, total, squares, norm, sound, min(n, _RUN) + -(-n // (slots * _RUN)) + slots
+    )
 
 
 def in_slots(slots: int, kernel: Callable[..., None], *arguments: Any) -> None:
-    """Run a parallel kernel, without waking other threads where there is one slot: waking costs up to milliseconds."""
+    """Run a parallel kernel; where there is one slot, without waking threads, which can cost milliseconds."""
     threads = get_num_threads()
     set_num_threads(min(slots, threads))
     try:
@@ -142,7 +145,7 @@ def read_only(matrix: NDArray[Any]) -> NDArray[Any]:
     return view
 
 
-@njit(cache=True, parallel=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@njit(cache=True, parallel=True, boundscheck=False)
 def _scan_columns(matrix, order, statistics, norms, finite):  # type: ignore[no-untyped-def]
     n, d = matrix.shape
     slots = len(norms)
