@@ -35,6 +35,7 @@ Reference: MATH.md section 2.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -145,12 +146,12 @@ class ValueRange:
     factors: tuple[Column, ...]
     output_scale: Column
 
-    @property
+    @cached_property
     def oscillation(self) -> Column:
         """Largest minus smallest product."""
         return (self.high - self.low) * (1 + 2 * UNIT)
 
-    @property
+    @cached_property
     def peak(self) -> Column:
         """Largest magnitude of a product."""
         return np.maximum(np.abs(self.low), np.abs(self.high))

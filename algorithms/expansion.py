@@ -19,7 +19,7 @@ kept.
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -95,6 +95,7 @@ class Problem:
         """Half-width of a row's logits, at most."""
         return min(self.rows.half_width, (self.rows.high - self.rows.low) / 2)
 
+    @cached_property
     def deviation(self) -> NDArray[np.float64]:
         """Bound |O − mean v| beforehand: by the logits' half-width and by the values' range."""
         v = self.values
@@ -286,7 +287,7 @@ def _interval(problem: Problem, shifted: bool) -> tuple[float, float]:
 def _allowed(problem: Problem, error: float, shifted: bool) -> tuple[float, float]:
     """Return the η and the τ that keep every column's output within the error; η = 1 where any p does."""
     v = problem.values
-    osc, spread = v.oscillation, v.spread(problem.deviation())
+    osc, spread = v.oscillation, v.spread(problem.deviation)
     widest = float(np.max(osc))
     relative = relative_error_for(error / widest) if error < widest else 1.0
     # τ·spread/(e^J − τ) ≤ error
@@ -417,7 +418,7 @@ def _assemble(
         result.absolute_error,
         denominator,
         quotient,
-        problem.deviation(),
+        problem.deviation,
         roundoff,
     )
     return replace(result, predicted=float(np.max(bounds[3])) if denominator > 0.0 else math.inf)

@@ -89,9 +89,9 @@ def certify(
     if not extremes.denominator > 0.0:
         known = (0.0, np.inf)
     errors = (expansion.relative_error, expansion.absolute_error)
-    first = error_bounds(v, *errors, *known, problem.deviation(), roundoff)
+    first = error_bounds(v, *errors, *known, problem.deviation, roundoff)
     seen = np.maximum(extremes.high - v.mean, v.mean - extremes.low)
-    deviation = np.minimum(problem.deviation(), (seen + first[3] + v.mean_error) * (1 + 8 * UNIT))
+    deviation = np.minimum(problem.deviation, (seen + first[3] + v.mean_error) * (1 + 8 * UNIT))
     prior, posterior, rounding, total = error_bounds(v, *errors, *known, deviation, roundoff)
     return Certificate(
         method="fast",

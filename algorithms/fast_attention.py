@@ -335,7 +335,8 @@ def _fitting(
 
 def _problem(call: _Call) -> Problem:
     order = len(call.tokens)
-    queries, *keys = (column_summary(matrix, order) for matrix in (call.Q, *call.keys))
+    queries = column_summary(call.Q, 1)
+    keys = [column_summary(key, order) for key in call.keys]
     values = [column_summary(matrix, 1) for matrix in call.values]
     named = {"Q": queries}
     named |= {f"keys[{t}]": summary for t, summary in enumerate(keys)}

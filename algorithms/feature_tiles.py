@@ -321,7 +321,8 @@ def _generate(products, start, stop, x, width, features):  # type: ignore[no-unt
 
 
 @njit(cache=True, boundscheck=False, error_model="numpy")
-def _moments_of_slot(slot, keys, values, plan, scaling, like, parts):  # type: ignore[no-untyped-def]
+def sum_slot_moments(slot, keys, values, plan, scaling, like, parts):  # type: ignore[no-untyped-def]
+    """Add the moments of one slot's tokens into its (C, R) part."""
     products, rows, groups, panels, shared, buffer, block = plan
     active, offset, key_factor, value_factor = scaling
     n, e = values.shape
@@ -363,9 +364,9 @@ def _moments_of_slot(slot, keys, values, plan, scaling, like, parts):  # type: i
 
 @njit(cache=True, parallel=True, boundscheck=False)
 def sum_moments(keys, values, plan, scaling, like, parts):  # type: ignore[no-untyped-def]
-    """Add the moments of every slot's tokens into its own (C, R) part."""
+    """Do so for every slot, in parallel."""
     for slot in prange(len(parts)):
-        _moments_of_slot(slot, keys, values, plan, scaling, like, parts)
+        sum_slot_moments(slot, keys, values, plan, scaling, like, parts)
 
 
 @njit(cache=True, boundscheck=False)
@@ -385,7 +386,10 @@ def _shifted_coefficients(base, shift, width, table, out):  # type: ignore[no-un
 
 
 @njit(cache=True, boundscheck=False, error_model="numpy")
-def _evaluate_slot(slot, queries, plan, weights, base, shifted, frame, bounds, extremes, ranges, out):  # type: ignore[no-untyped-def]
+def evaluate_slot_rows(  # type: ignore[no-untyped-def]
+    slot, queries, plan, weights, base, shifted, frame, bounds, extremes, ranges, out
+):
+    """Evaluate one slot's rows, divide by their denominators, and keep what the certificate needs."""
     products, rows, groups, panels, _, buffer, block = plan
     active, geometry, output_scale, limits = frame
     magnitudes, rounding, underflow = bounds
@@ -487,6 +491,6 @@ def _evaluate_slot(slot, queries, plan, weights, base, shifted, frame, bounds, e
 
 @njit(cache=True, parallel=True, boundscheck=False)
 def evaluate_rows(queries, plan, weights, base, shifted, frame, bounds, extremes, ranges, out):  # type: ignore[no-untyped-def]
-    """Evaluate every row, divide by its denominator, and keep per slot what the certificate needs."""
+    """Do so for every slot, in parallel."""
     for slot in prange(len(extremes)):
-        _evaluate_slot(slot, queries, plan, weights, base, shifted, frame, bounds, extremes, ranges, out)
+        evaluate_slot_rows(slot, queries, plan, weights, base, shifted, frame, bounds, extremes, ranges, out)

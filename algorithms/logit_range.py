@@ -208,8 +208,8 @@ def row_summary(queries: NDArray[Any], frame: Geometry) -> RowSummary:
     slots = max(1, min(SLOTS, -(-len(queries) // _RUN)))
     extremes = np.empty((slots, 9))
     in_slots(
-        slots, _scan_rows, read_only(queries), frame.active, frame.table, frame.mean, frame.holder,
-        frame.order, frame.rounding, extremes,
+        slots, _scan_slot, _scan_rows, read_only(queries), frame.active, frame.table, frame.mean,
+        frame.holder, frame.order, frame.rounding, extremes,
     )  # fmt: skip
     low, mean, centred = (float(extremes[:, i].min()) for i in (0, 4, 5))
     high, width, middle, reach, plain, shifted = (float(extremes[:, i].max()) for i in (1, 2, 3, 6, 7, 8))
@@ -266,65 +266,71 @@ def is_two_valued(matrix: NDArray[Any], active: NDArray[np.int64], entries: NDAr
     return bool(_two_valued(read_only(matrix), active, entries))
 
 
+@njit(cache=True, boundscheck=False)
+def _scan_slot(slot, queries, active, table, mean, holder, order, rounding, extremes):  # type: ignore[no-untyped-def]
+    n, slots = len(queries), len(extremes)
+    low_all, mean_all, centred_all = np.inf, np.inf, np.inf
+    high_all, width_all, middle_all, reach_all, plain_all, shifted_all = (
+        -np.inf,
+        0.0,
+        0.0,
+        0.0,
+        0.0,
+        0.0,
+    )
+    for i in range(slot * n // slots, (slot + 1) * n // slots):
+        low, high, reach, average, power = 0.0, 0.0, 0.0, 0.0, 0.0
+        for l in range(len(active)):
+            raw = np.float64(queries[i, active[l]])
+            q = raw * table[0, l] * table[1, l]
+            a, b = q * table[2, l], q * table[3, l]
+            low += min(a, b)
+            high += max(a, b)
+            reach += abs(q) * table[4, l]
+            average += q * mean[l]
+            term = abs(raw)
+            for _ in range(order - 1):
+                term *= abs(raw)
+            power += term
+        # tiny: where k-th powers vanish, Hölder's bound still is one
+        slack = rounding * reach + 1e-60
+        middle = 0.5 * (low + high)
+        width = 0.5 * (high - low) + slack
+        if not average > low:  # also where sums of keys overflowed
+            average = low
+        average -= slack
+        bottom, top = low - slack, high + slack
+        if holder < np.inf and (bottom < low_all or top > high_all):  # else the root would change nothing
+            bound = holder * power ** (1.0 / order) * (1.0 + rounding) + slack
+            bottom, top = max(bottom, -bound), min(top, bound)
+        low_all = min(low_all, bottom)
+        high_all = max(high_all, top)
+        width_all = max(width_all, width)
+        middle_all = max(middle_all, abs(middle))
+        mean_all = min(mean_all, average)
+        centred_all = min(centred_all, average - middle)
+        reach_all = max(reach_all, reach + slack)
+        plain_all = max(plain_all, reach - average)
+        shifted_all = max(shifted_all, reach + 2.0 * abs(middle) - average)
+    extremes[slot] = np.array(
+        [
+            low_all,
+            high_all,
+            width_all,
+            middle_all,
+            mean_all,
+            centred_all,
+            reach_all,
+            plain_all,
+            shifted_all,
+        ]
+    )
+
+
 @njit(cache=True, parallel=True, boundscheck=False)
 def _scan_rows(queries, active, table, mean, holder, order, rounding, extremes):  # type: ignore[no-untyped-def]
-    n, slots = len(queries), len(extremes)
-    for slot in prange(slots):
-        low_all, mean_all, centred_all = np.inf, np.inf, np.inf
-        high_all, width_all, middle_all, reach_all, plain_all, shifted_all = (
-            -np.inf,
-            0.0,
-            0.0,
-            0.0,
-            0.0,
-            0.0,
-        )
-        for i in range(slot * n // slots, (slot + 1) * n // slots):
-            low, high, reach, average, power = 0.0, 0.0, 0.0, 0.0, 0.0
-            for l in range(len(active)):
-                raw = np.float64(queries[i, active[l]])
-                q = raw * table[0, l] * table[1, l]
-                a, b = q * table[2, l], q * table[3, l]
-                low += min(a, b)
-                high += max(a, b)
-                reach += abs(q) * table[4, l]
-                average += q * mean[l]
-                term = abs(raw)
-                for _ in range(order - 1):
-                    term *= abs(raw)
-                power += term
-            # tiny: where k-th powers vanish, Hölder's bound still is one
-            slack = rounding * reach + 1e-60
-            middle = 0.5 * (low + high)
-            width = 0.5 * (high - low) + slack
-            if not average > low:  # also where sums of keys overflowed
-                average = low
-            average -= slack
-            bound = np.inf
-            if holder < np.inf:
-                bound = holder * power ** (1.0 / order) * (1.0 + rounding) + slack
-            low_all = min(low_all, max(low - slack, -bound))
-            high_all = max(high_all, min(high + slack, bound))
-            width_all = max(width_all, width)
-            middle_all = max(middle_all, abs(middle))
-            mean_all = min(mean_all, average)
-            centred_all = min(centred_all, average - middle)
-            reach_all = max(reach_all, reach + slack)
-            plain_all = max(plain_all, reach - average)
-            shifted_all = max(shifted_all, reach + 2.0 * abs(middle) - average)
-        extremes[slot] = np.array(
-            [
-                low_all,
-                high_all,
-                width_all,
-                middle_all,
-                mean_all,
-                centred_all,
-                reach_all,
-                plain_all,
-                shifted_all,
-            ]
-        )
+    for slot in prange(len(extremes)):
+        _scan_slot(slot, queries, active, table, mean, holder, order, rounding, extremes)
 
 
 @njit(cache=True, boundscheck=False)

@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .column_statistics import SLOTS, in_slots, read_only
-from .feature_tiles import COLUMNS, GRAIN, evaluate_rows, sum_moments
+from .feature_tiles import COLUMNS, GRAIN, evaluate_rows, evaluate_slot_rows, sum_moments, sum_slot_moments
 from .monomials import MultiIndices
 
 _PANEL = 40  # rows of a panel: with a column tile they about fit the first-level cache
@@ -218,8 +218,8 @@ def moments(
     parts = np.zeros((slots, plan.columns, len(plan.order)))
     scaling = (active, offset, key_factor, value_factor)
     in_slots(
-        slots, sum_moments, read_only(keys), read_only(values), plan.arrays(plan.block), scaling,
-        np.zeros(1, dtype), parts,
+        slots, sum_slot_moments, sum_moments, read_only(keys), read_only(values), plan.arrays(plan.block),
+        scaling, np.zeros(1, dtype), parts,
     )  # fmt: skip
     total: NDArray[np.float64] = parts[0]
     for part in parts[1:]:
@@ -313,8 +313,8 @@ def evaluate(
     base = np.ones(1) if coefficients is None else np.array(coefficients)
     frame = (active, geometry, output_scale, limits)
     in_slots(
-        slots, evaluate_rows, read_only(queries), plan.arrays(block), weights, base, shifted, frame,
-        (magnitudes, rounding, underflow), extremes, ranges, out,
+        slots, evaluate_slot_rows, evaluate_rows, read_only(queries), plan.arrays(block), weights, base,
+        shifted, frame, (magnitudes, rounding, underflow), extremes, ranges, out,
     )  # fmt: skip
     return Extremes(
         float(extremes[:, 0].min()),

@@ -162,7 +162,7 @@ def _attend(
 def _problem(
     arrays: list[Tokens], shards: list[list[Task]], order: int, scale: float, compute: Compute
 ) -> Problem:
-    orders = [order] * order + [1] * (order - 1)
+    orders = [1] + [order] * (order - 1) + [1] * (order - 1)
     found = iter(
         compute([delayed(_columns)(shard, k) for own, k in zip(shards, orders, strict=True) for shard in own])
     )
