@@ -180,16 +180,16 @@ def fast_attention(
     """
     call = _arguments(Q, keys, values, tolerance, scale, method, dtype, max_rank, out)
     problem = _problem(call)
-    plan, expansion = _decide(call, problem)
-    if plan.method == "fast" and expansion is not None:
-        result = _run(call, problem, expansion, plan.reason)
+    decided, expansion = _decide(call, problem)
+    reason = decided.reason
+    if decided.method == "fast" and expansion is not None:
+        result = _run(call, problem, expansion, reason)
         if result.certificate.met:
             return result
         reason = f"the fast output's bound, {result.certificate.bound:.3g}, misses the tolerance"
         if call.method == "fast":
             raise wall_error(problem, call.tolerance, call.max_rank, reason, None)
-        plan = replace(plan, reason=reason)
-    return _exact(call, problem, plan.reason)
+    return _exact(call, problem, reason)
 
 
 def plan(

@@ -21,6 +21,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +137,7 @@ def crossover(curves: dict[str, list[tuple[int, float]]], fast_name: str, exact_
     """Return the n at which two curves meet, interpolated between sizes that both have."""
     ours, theirs = dict(curves.get(fast_name, [])), dict(curves.get(exact_name, []))
     gaps = [(n, math.log(ours[n] / theirs[n])) for n in sorted(ours.keys() & theirs.keys())]
-    for (n, gap), (m, later) in zip(gaps, gaps[1:], strict=False):
+    for (n, gap), (m, later) in pairwise(gaps):
         if gap > 0.0 >= later:
             return float(n * (m / n) ** (gap / (gap - later)))
     return math.nan
@@ -176,7 +177,7 @@ def measure_memory() -> float:
     for n in (100, 5000):  # loads the kernels, with and without threads
         fast(n, 5)()
     Q, K_1, K_2, V_1, V_2 = instance(MEMORY_TOKENS)
-    out = np.zeros((MEMORY_TOKENS, D))
+    out = np.ones((MEMORY_TOKENS, D))  # unlike zeros, there before the call
     tolerance = tolerance_for(5, Q, [K_1, K_2], [V_1, V_2])
     with PeakMemory() as peak:
         fast_attention(Q, [K_1, K_2], [V_1, V_2], tolerance=tolerance, method="fast", out=out)
@@ -204,18 +205,18 @@ def report(options: argparse.Namespace, timings: dict[str, Timing], dgemm: float
         name: slope([(n, s) for n, s in points if n >= (10_000 if name.startswith("fast") else 128)])
         for name, points in curves.items()
     }
-    print("slopes (fast and numpy from 10⁴ on, the others from 128 on): ", end="")
+    print("slopes, the fast ones from n = 10,000 on: ", end="")
     print(", ".join(f"{name} {value:.2f}" for name, value in slopes.items()))
     for name in ("fast 3", "fast 5"):
         for other in ("exact", "jax"):
             print(f"{name} overtakes {other} at n = {crossover(curves, name, other):.0f}")
     if options.largest >= MEMORY_TOKENS:
-        done = subprocess.run(
-            [sys.executable, sys.argv[0], "--memory"], capture_output=True, text=True, check=True
-        )
+        command = [sys.executable, sys.argv[0], "--memory"]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
         print(
-            f"anonymous memory beyond inputs and output, n = {MEMORY_TOKENS:,}, degree 5: {json.loads(done.stdout):.1f} MB"
+            f"anonymous memory of a call beyond inputs, output and imports, n = {MEMORY_TOKENS:,}, ", end=""
         )
+        print(f"degree 5: {json.loads(done.stdout):.1f} MB")
     draw(curves, slopes, Path(options.out))
 
 
