@@ -1,0 +1,457 @@
+"""The compiled loops of the polynomial method, written in vectors; `polynomial_kernels` explains and calls them.
+
+A *tile* is up to 8 monomials × 3 columns of a block of tokens, its accumulators in registers. numba's loop vectoriser
+stops at half of AVX-512's width and reorders sums only where order is said not to matter, so tiles are LLVM vectors:
+twice as fast, and every sum has one order that an error analysis can count.
+
+Glossary
+    height      monomials of a tile
+    lanes       tokens that one vector holds
+    features    [row][token], the generated monomials of a block
+    extended    [column][token], what the features are summed against: values, or values times one coordinate
+
+Numba's cache watches one file: everything that is inlined into these kernels stands here.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import llvmlite.binding as llvm
+import numpy as np
+from llvmlite import ir
+from numba import config, njit, prange, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+config.THREADING_LAYER = "omp"  # the workqueue layer is not safe under two Python threads
+
+COLUMNS = 3
+"""Columns of a tile: a multiple of it is what kernels are given."""
+
+GRAIN = 32
+"""Tokens come in multiples of it: two of the widest vectors of float32."""
+
+_VECTOR_BYTES = 64 if llvm.get_host_cpu_features().get("avx512f", False) else 32
+_TALL = 8 if _VECTOR_BYTES == 64 else 4  # accumulators: 24 of 32 registers, or 12 of 16
+_INDEX = ir.IntType(64)
+_LANE = ir.IntType(32)
+_DOUBLE = ir.DoubleType()
+_FUSED = ("contract",)
+
+
+def _shuffle(builder: Any, left: Any, right: Any, lanes: list[int]) -> Any:
+    return builder.shuffle_vector(left, right, ir.Constant(ir.VectorType(_LANE, len(lanes)), lanes))
+
+
+def _sums(builder: Any, vectors: list[Any], lanes: int) -> Any:
+    """Sum each of a power of two of vectors over its lanes: pairs share one addition at every level."""
+    count, step = len(vectors), 1
+    while len(vectors) > 1:
+        starts = range(0, lanes, 2 * step)
+        low = [i for s in starts for base in (s, lanes + s) for i in range(base, base + step)]
+        high = [i + step for i in low]
+        vectors = [
+            builder.fadd(_shuffle(builder, a, b, low), _shuffle(builder, a, b, high))
+            for a, b in zip(vectors[::2], vectors[1::2], strict=True)
+        ]
+        step *= 2
+    total = vectors[0]
+    while lanes > count:
+        lanes //= 2
+        halves = (list(range(lanes)), list(range(lanes, 2 * lanes)))
+        total = builder.fadd(*(_shuffle(builder, total, total, half) for half in halves))
+    return total
+
+
+class _Matrix:
+    """A C-contiguous array inside generated code."""
+
+    def __init__(self, context: Any, builder: Any, kind: Any, value: Any) -> None:
+        array = context.make_array(kind)(context, builder, value)
+        self.builder, self.data = builder, array.data
+        self.shape = cgutils.unpack_tuple(builder, array.shape)
+        self.bytes = kind.dtype.bitwidth // 8
+
+    def entry(self, *indices: Any) -> Any:
+        place = indices[0]
+        for index, extent in zip(indices[1:], self.shape[1:], strict=True):
+            place = self.builder.add(self.builder.mul(place, extent), index)
+        return self.builder.gep(self.data, [place])
+
+    def vectors(self, row: Any, vector: Any) -> Any:
+        return self.builder.bitcast(self.entry(row, _INDEX(0)), vector.as_pointer())
+
+
+def _vector(context: Any, kind: Any) -> Any:
+    return ir.VectorType(context.get_data_type(kind.dtype), _VECTOR_BYTES * 8 // kind.dtype.bitwidth)
+
+
+def _loop(builder: Any, width: Any, lanes: int, start: list[Any], body: Callable[[Any, list[Any]], list[Any]]) -> list[Any]:
+    """Run the body for every vector of a row, with values carried in registers; return the last ones."""
+    before, loop, after = builder.block, builder.append_basic_block("tile"), builder.append_basic_block("done")
+    stop = builder.sdiv(width, _INDEX(lanes))
+    builder.branch(loop)
+    builder.position_at_end(loop)
+    index = builder.phi(_INDEX)
+    carried = [builder.phi(value.type) for value in start]
+    results = body(index, carried)
+    following = builder.add(index, _INDEX(1))
+    for phi, first, result in zip([index, *carried], [_INDEX(0), *start], [following, *results], strict=True):
+        phi.add_incoming(first, before)
+        phi.add_incoming(result, loop)
+    builder.cbranch(builder.icmp_signed("<", following, stop), loop, after)
+    builder.position_at_end(after)
+    return results
+
+
+def _moment_tile(height: int) -> Any:
+    """Make moments[c, p] += Σ_t features[rows[p], t]·extended[c, t] for `height` positions and COLUMNS columns."""
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def tile(_: Any, features: Any, rows: Any, position: Any, extended: Any, column: Any, width: Any, moments: Any) -> Any:
+        signature = types.void(features, rows, types.intp, extended, types.intp, types.intp, moments)
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            source, index, first, other, column, width, target = arguments
+            vector = _vector(context, features)
+            source, index, other, target = (
+                _Matrix(context, builder, kind, value)
+                for kind, value in ((features, source), (rows, index), (extended, other), (moments, target))
+            )
+            left = [
+                source.vectors(builder.load(index.entry(builder.add(first, _INDEX(f)))), vector)
+                for f in range(height)
+            ]
+            right = [other.vectors(builder.add(column, _INDEX(c)), vector) for c in range(COLUMNS)]
+
+            def step(at: Any, sums: list[Any]) -> list[Any]:
+                xs = [builder.load(builder.gep(x, [at]), align=other.bytes) for x in right]
+                new = []
+                for f, row in enumerate(left):
+                    value = builder.load(builder.gep(row, [at]), align=source.bytes)
+                    for c, x in enumerate(xs):
+                        product = builder.fmul(value, x, flags=_FUSED)
+                        new.append(builder.fadd(product, sums[COLUMNS * f + c], flags=_FUSED))
+                return new
+
+            zero = ir.Constant(vector, [0.0] * vector.count)
+            sums = _loop(builder, width, vector.count, [zero] * (height * COLUMNS), step)
+            doubles = ir.VectorType(_DOUBLE, height)
+            for c in range(COLUMNS):
+                total = _sums(builder, sums[c::COLUMNS], vector.count)
+                if vector.element != _DOUBLE:
+                    total = builder.fpext(total, doubles)
+                place = builder.bitcast(target.entry(builder.add(column, _INDEX(c)), first), doubles.as_pointer())
+                builder.store(builder.fadd(builder.load(place, align=8), total), place, align=8)
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return tile
+
+
+def _value_tile(height: int) -> Any:
+    """Make sums[c, t] += Σ_p features[rows[p], t]·weights[c, p] for `height` positions and COLUMNS columns."""
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def tile(_: Any, features: Any, rows: Any, position: Any, weights: Any, column: Any, width: Any, sums: Any) -> Any:
+        signature = types.void(features, rows, types.intp, weights, types.intp, types.intp, sums)
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            source, index, first, factor, column, width, target = arguments
+            vector = _vector(context, features)
+            source, index, factor, target = (
+                _Matrix(context, builder, kind, value)
+                for kind, value in ((features, source), (rows, index), (weights, factor), (sums, target))
+            )
+
+            def spread(number: Any) -> Any:
+                undefined = ir.Constant(vector, ir.Undefined)
+                one = builder.insert_element(undefined, number, _LANE(0))
+                return _shuffle(builder, one, undefined, [0] * vector.count)
+
+            positions = [builder.add(first, _INDEX(f)) for f in range(height)]
+            columns = [builder.add(column, _INDEX(c)) for c in range(COLUMNS)]
+            left = [source.vectors(builder.load(index.entry(p)), vector) for p in positions]
+            scale = [[spread(builder.load(factor.entry(c, p))) for c in columns] for p in positions]
+            right = [target.vectors(c, vector) for c in columns]
+
+            def step(at: Any, _: list[Any]) -> list[Any]:
+                places = [builder.gep(row, [at]) for row in right]
+                total = [builder.load(place, align=target.bytes) for place in places]
+                for row, weight in zip(left, scale, strict=True):
+                    value = builder.load(builder.gep(row, [at]), align=source.bytes)
+                    total = [
+                        builder.fadd(builder.fmul(value, w, flags=_FUSED), t, flags=_FUSED)
+                        for w, t in zip(weight, total, strict=True)
+                    ]
+                for t, place in zip(total, places, strict=True):
+                    builder.store(t, place, align=target.bytes)
+                return []
+
+            _loop(builder, width, vector.count, [], step)
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return tile
+
+
+def _product(accumulate: bool) -> Any:
+    """Make out[k, t] = left[i, t]·right[j, t], or add it, for a multiple of GRAIN of tokens."""
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def product(_: Any, left: Any, i: Any, right: Any, j: Any, width: Any, out: Any, k: Any) -> Any:
+        signature = types.void(left, types.intp, right, types.intp, types.intp, out, types.intp)
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            first, i, second, j, width, target, k = arguments
+            vector = _vector(context, out)
+            unroll = GRAIN // vector.count
+            first, second, target = (
+                _Matrix(context, builder, kind, value)
+                for kind, value in ((left, first), (right, second), (out, target))
+            )
+            first, second, place = first.vectors(i, vector), second.vectors(j, vector), target.vectors(k, vector)
+
+            def step(at: Any, _: list[Any]) -> list[Any]:
+                for u in range(unroll):
+                    here = [builder.add(builder.mul(at, _INDEX(unroll)), _INDEX(u))]
+                    a, b = (builder.load(builder.gep(row, here), align=target.bytes) for row in (first, second))
+                    value = builder.fmul(a, b, flags=_FUSED)
+                    if accumulate:
+                        before = builder.load(builder.gep(place, here), align=target.bytes)
+                        value = builder.fadd(value, before, flags=_FUSED)
+                    builder.store(value, builder.gep(place, here), align=target.bytes)
+                return []
+
+            _loop(builder, width, GRAIN, [], step)
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return product
+
+
+_multiply, _multiply_add = _product(False), _product(True)
+_moment_tall, _moment_4, _moment_2, _moment_1 = (_moment_tile(height) for height in (_TALL, 4, 2, 1))
+_value_tall, _value_4, _value_2, _value_1 = (_value_tile(height) for height in (_TALL, 4, 2, 1))
+
+
+@njit(cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+def _sum_moments(features, rows, start, stop, extended, width, moments):  # type: ignore[no-untyped-def]
+    p = start
+    while p + _TALL <= stop:
+        for c in range(0, extended.shape[0], COLUMNS):
+            _moment_tall(features, rows, p, extended, c, width, moments)
+        p += _TALL
+    while p + 4 <= stop:
+        for c in range(0, extended.shape[0], COLUMNS):
+            _moment_4(features, rows, p, extended, c, width, moments)
+        p += 4
+    if p + 2 <= stop:
+        for c in range(0, extended.shape[0], COLUMNS):
+            _moment_2(features, rows, p, extended, c, width, moments)
+        p += 2
+    if p < stop:
+        for c in range(0, extended.shape[0], COLUMNS):
+            _moment_1(features, rows, p, extended, c, width, moments)
+
+
+@njit(cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+def _sum_values(features, rows, start, stop, weights, width, sums):  # type: ignore[no-untyped-def]
+    p = start
+    while p + _TALL <= stop:
+        for c in range(0, sums.shape[0], COLUMNS):
+            _value_tall(features, rows, p, weights, c, width, sums)
+        p += _TALL
+    while p + 4 <= stop:
+        for c in range(0, sums.shape[0], COLUMNS):
+            _value_4(features, rows, p, weights, c, width, sums)
+        p += 4
+    if p + 2 <= stop:
+        for c in range(0, sums.shape[0], COLUMNS):
+            _value_2(features, rows, p, weights, c, width, sums)
+        p += 2
+    if p < stop:
+        for c in range(0, sums.shape[0], COLUMNS):
+            _value_1(features, rows, p, weights, c, width, sums)
+
+
+@njit(cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+def _buffer(rows, block, like):  # type: ignore[no-untyped-def]
+    """Allocate rows of tokens that start on cache lines, without all starting on the same ones."""
+    size = like.itemsize
+    stride = block + 3 * (64 // size)
+    memory = np.zeros(rows * stride + 64 // size, like.dtype)
+    start = (-memory.ctypes.data % 64) // size
+    return memory[start : start + rows * stride].reshape((rows, stride))
+
+
+@njit(cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+def _generate(products, start, stop, x, width, features):  # type: ignore[no-untyped-def]
+    for i in range(start, stop):
+        target, parent, variable = products[i]
+        _multiply(features, parent, x, variable, width, features, target)
+
+
+@njit(cache=True, parallel=True, boundscheck=False, error_model="numpy")  # type: ignore[untyped-decorator]
+def sum_moments(  # type: ignore[no-untyped-def]
+    keys, values, products, rows, groups, panels, shared, extents, active, offset, key_factor, value_factor, like, parts
+):
+    """Add the moments of every slot's tokens into its own (C, R) part."""
+    n, e = values.shape
+    d = len(active)
+    buffer, block = extents
+    slots, columns, _ = parts.shape
+    blocks = -(-n // block)
+    for slot in prange(slots):
+        features = _buffer(buffer, block, like)
+        x = _buffer(d, block, like)
+        values_and_one = _buffer((d + 1) * columns, block, like)  # then times each coordinate
+        for b in range(slot * blocks // slots, (slot + 1) * blocks // slots):
+            first = b * block
+            count = min(block, n - first)
+            width = -(-count // GRAIN) * GRAIN
+            key_block = keys[first : first + count]
+            value_block = values[first : first + count]
+            for l in range(d):
+                column = active[l]
+                for t in range(count):
+                    x[l, t] = (key_block[t, column] - offset[l]) * key_factor[l]
+                x[l, count:width] = 0.0
+            for c in range(e):
+                for t in range(count):
+                    values_and_one[c, t] = value_block[t, c] * value_factor[c]
+                values_and_one[c, count:width] = 0.0
+            values_and_one[e, :count] = 1.0
+            values_and_one[e, count:width] = 0.0
+            features[0, :width] = 1.0
+            for l in range(d):
+                if shared[l]:
+                    for c in range(e + 1):
+                        _multiply(values_and_one, c, x, l, width, values_and_one, (l + 1) * columns + c)
+            for panel in range(len(panels)):
+                _generate(products, panels[panel, 0], panels[panel, 1], x, width, features)
+                for g in range(panels[panel, 2], panels[panel, 3]):
+                    above = (groups[g, 0] + 1) * columns
+                    extended = values_and_one[above : above + columns]
+                    _sum_moments(features, rows, groups[g, 2], groups[g, 3], extended, width, parts[slot])
+
+
+@njit(cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+def _shifted_coefficients(base, shift, width, table, out):  # type: ignore[no-untyped-def]
+    """Expand p(s − shift_t) = Σ_m out[m, t] s^m by repeated synthetic division."""
+    g = len(base) - 1
+    for m in range(g + 1):
+        for t in range(width):
+            table[m, t] = base[m]
+    for first in range(g):
+        for m in range(g - 1, first - 1, -1):
+            for t in range(width):
+                table[m, t] -= shift[t] * table[m + 1, t]
+    for m in range(g + 1):
+        for t in range(width):
+            out[m, t] = table[m, t]
+
+
+@njit(cache=True, parallel=True, boundscheck=False, error_model="numpy")  # type: ignore[untyped-decorator]
+def evaluate_rows(  # type: ignore[no-untyped-def]
+    queries, products, rows, groups, panels, extents, weights, base, shifted, geometry, active,
+    magnitudes, rounding, underflow, output_scale, limits, extremes, ranges, out,
+):  # fmt: skip
+    """Evaluate every row, divide by its denominator, and keep per slot what the certificate needs."""
+    n, e = out.shape
+    d = len(active)
+    columns, _ = weights.shape
+    slots = len(extremes)
+    buffer, block = extents
+    blocks = -(-n // block)
+    for slot in prange(slots):
+        features = _buffer(buffer, block, weights)
+        x = _buffer(d, block, weights)
+        sums = _buffer(columns, block, weights)
+        partial = _buffer(columns, block, weights)
+        coefficients = _buffer(len(base), block, weights)
+        coefficients[:] = 1.0
+        shared = _buffer(1, block, weights)
+        table = np.empty((len(base), block))
+        low, high, reach, shift, terms, inverse = np.empty((6, block))
+        # minima and maxima lane by lane, over all blocks: the vectoriser does not reduce floats
+        smallest = np.full(block, np.inf)
+        largest = np.zeros(block)
+        lowest = np.full((e, block), np.inf)
+        highest = np.full((e, block), -np.inf)
+        for b in range(slot * blocks // slots, (slot + 1) * blocks // slots):
+            first = b * block
+            count = min(block, n - first)
+            width = -(-count // GRAIN) * GRAIN
+            query_block = queries[first : first + count]
+            out_block = out[first : first + count]
+            low[:width] = 0.0
+            high[:width] = 0.0
+            reach[:width] = 0.0
+            for l in range(d):
+                factor, u, bottom, top, peak = geometry[:, l]
+                column = active[l]
+                for t in range(count):
+                    q = query_block[t, column] * factor * u
+                    x[l, t] = q
+                    reach[t] += abs(q) * peak
+                    if shifted:
+                        low[t] += min(q * bottom, q * top)
+                        high[t] += max(q * bottom, q * top)
+                x[l, count:width] = 0.0
+            for t in range(width):
+                shift[t] = 0.5 * (low[t] + high[t])
+            if shifted:
+                _shifted_coefficients(base, shift, width, table, coefficients)
+            for c in range(columns):
+                sums[c, :width] = 0.0
+            features[0, :width] = 1.0
+            for panel in range(len(panels)):
+                _generate(products, panels[panel, 0], panels[panel, 1], x, width, features)
+                for g in range(panels[panel, 2], panels[panel, 3]):
+                    variable, degree, start, stop = groups[g]
+                    if variable < 0 and not shifted:
+                        _sum_values(features, rows, start, stop, weights, width, sums)
+                        continue
+                    for c in range(columns):
+                        partial[c, :width] = 0.0
+                    _sum_values(features, rows, start, stop, weights, width, partial)
+                    if variable < 0:
+                        for c in range(e + 1):
+                            _multiply_add(coefficients, degree, partial, c, width, sums, c)
+                    elif not shifted:
+                        for c in range(e + 1):
+                            _multiply_add(x, variable, partial, c, width, sums, c)
+                    else:
+                        _multiply(coefficients, degree, x, variable, width, shared, 0)
+                        for c in range(e + 1):
+                            _multiply_add(shared, 0, partial, c, width, sums, c)
+            terms[:width] = 0.0
+            for m in range(len(magnitudes) - 1, -1, -1):
+                for t in range(width):
+                    terms[t] = terms[t] * (reach[t] + abs(shift[t])) + magnitudes[m]
+            for t in range(count):
+                error = rounding * terms[t] + underflow
+                denominator = sums[e, t] - error
+                positive = denominator > 0.0  # and a number
+                smallest[t] = min(smallest[t], denominator if positive else -np.inf)
+                largest[t] = max(largest[t], error / denominator if positive else np.inf)
+                inverse[t] = 1.0 / sums[e, t] if positive else 0.0
+            for c in range(e):
+                scale, bottom, top = output_scale[c], limits[0, c], limits[1, c]
+                for t in range(count):
+                    value = sums[c, t] * inverse[t] * scale
+                    value = min(max(value, bottom), top)
+                    terms[t] = value
+                    lowest[c, t] = min(lowest[c, t], value)
+                    highest[c, t] = max(highest[c, t], value)
+                for t in range(count):
+                    out_block[t, c] = terms[t]
+        extremes[slot, 0] = smallest.min()
+        extremes[slot, 1] = largest.max()
+        for c in range(e):
+            ranges[slot, 0, c] = lowest[c].min()
+            ranges[slot, 1, c] = highest[c].max()
