@@ -17,8 +17,8 @@ Certificate. With η = max|p/e^x - 1|, η₁ = max|p'/e^x - 1| where the logits 
 
 P̃'_j - P_j = P_j((1+δ¹_j)/(1+δ) - 1) moves w by the first term, and q̃_i - q̄_i by the second. For ∂K_t and
 ∂V_t the sum over j is one over j_t = a, whose mass is at most ρ_t = e^W/(e^W + n_t - 1) for a row's logits in
-an interval of width W; and |ΔP_j| ≤ P_j 2η/(1-η) is all that ∂V_t sees. Rounding is bounded with the denominators found:
-sums of magnitudes of a row's terms are at most P̄(x̄), P̄'(x̄) times what stands before them.
+an interval of width W; and |ΔP_j| ≤ P_j 2η/(1-η) is all that ∂V_t sees. Rounding is bounded with the
+denominators found: sums of magnitudes of a row's terms are at most P̄(x̄), P̄'(x̄) times what stands before them.
 
 Glossary
 --------
@@ -385,6 +385,6 @@ def _wall(problem: Problem, reach: _Reach, why: str, needed: int | None) -> Wall
     b = entry_bound / math.log(max(2, *arguments.sizes)) ** (1 / arguments.order)
     message = (
         f"The fast gradient cannot meet the tolerance: {why} (logits in [{reach.low:.3g}, {reach.high:.3g}], "
-        f"B = {entry_bound:.3g}, b = {b:.3g}). A larger tolerance, smaller entries or `attention_gradient` do."
+        f"B = {entry_bound:.3g}, b = {b:.3g}). Relax the tolerance, or use `attention_gradient`."
     )
     return WallError(message, entry_bound, b, needed)

@@ -73,7 +73,7 @@ def _pull(A: Any, v: Any, parents: Any, variables: Any, x: Any, T: Any, H: Any, 
 
 @nb.njit(parallel=True, nogil=True, cache=True, fastmath={"contract", "nsz"}, boundscheck=False)  # type: ignore[untyped-decorator]
 def pull_tokens(X: Any, V: Any, A: Any, parents: Any, variables: Any, F: Any, dX: Any) -> None:
-    """Tokens X (n, d) with weights V (n, e) and 1: fill F (n, e), all but the last polynomial, and dX (n, d)."""
+    """Tokens X (n, d) with weights V (n, e) and 1: fill dX (n, d) and F (n, e), all but the last."""
     n, R, C, d = len(X), len(A), A.shape[1], X.shape[1]
     for block in nb.prange(-(-n // LANES)):
         first = block * LANES
