@@ -242,7 +242,11 @@ def _reach(problem: Problem) -> _Reach:
 
 
 def _others(peaks: list[Float64], t: int) -> Float64:
-    return np.prod([peak for s, peak in enumerate(peaks) if s != t], axis=0) * np.ones(peaks[0].shape)
+    product: Float64 = np.ones(peaks[0].shape)
+    for s, peak in enumerate(peaks):
+        if s != t:
+            product = product * peak
+    return product
 
 
 def _largest(row: Float64) -> float:

@@ -91,7 +91,7 @@ def _strip(vectors: int) -> Any:
     return strip
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def _weigh(typing: Any, S: Any, R: Any, rows: Any, lse: Any, delta: Any) -> Any:
     """S (rows, LANES) = P = 2^(S - lse) and R (rows, LANES) = P (R - δ), lane by lane."""
 
@@ -118,7 +118,7 @@ def _weigh(typing: Any, S: Any, R: Any, rows: Any, lse: Any, delta: Any) -> Any:
 _strip_one, _strip_two = _strip(1), _strip(2)
 
 
-@nb.njit  # type: ignore[untyped-decorator]
+@nb.njit
 def _add_across(C: Any, c: int, A: Any, rows: int, B: Any, width: int) -> None:
     """C (rows, width) += A (rows, LANES) B (LANES, width), width a multiple of eight."""
     for r in range(0, rows, STRIP):
@@ -128,7 +128,7 @@ def _add_across(C: Any, c: int, A: Any, rows: int, B: Any, width: int) -> None:
             _strip_one(C, c + r * width + width - 8, A, r * LANES, B, width - 8, width)
 
 
-@nb.njit  # type: ignore[untyped-decorator]
+@nb.njit
 def _panel(
     row: Any, first: int, panel: Any, start: int, width: int, valid: int, lined: Any, tokens: Any
 ) -> None:
@@ -142,7 +142,7 @@ def _panel(
             tokens[lane * padded + l] = lined[l * LANES + lane]
 
 
-@nb.njit  # type: ignore[untyped-decorator]
+@nb.njit
 def _settle(
     sums: Any,
     row: Any,
@@ -164,7 +164,7 @@ def _settle(
         into_row[first + l] += total
 
 
-@nb.njit(parallel=True, nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@nb.njit(parallel=True, nogil=True, cache=True)
 def sweep(
     q: Any, g: Any, K_1: Any, V_1: Any, K_1_rows: Any, V_1_rows: Any, K_2: Any, V_2: Any,
     lse: Any, delta: Any,

@@ -26,7 +26,7 @@ import numpy as np
 LANES = 32
 
 
-@nb.njit(fastmath={"contract", "nsz"}, boundscheck=False)  # type: ignore[untyped-decorator]
+@nb.njit(fastmath={"contract", "nsz"}, boundscheck=False)
 def _generate(X: Any, first: int, parents: Any, variables: Any, x: Any, T: Any) -> int:
     """Load LANES points, zeros past the end, and fill T (R, LANES) with their monomials."""
     valid = min(LANES, len(X) - first)
@@ -43,7 +43,7 @@ def _generate(X: Any, first: int, parents: Any, variables: Any, x: Any, T: Any) 
     return valid
 
 
-@nb.njit(fastmath={"contract", "nsz"}, boundscheck=False)  # type: ignore[untyped-decorator]
+@nb.njit(fastmath={"contract", "nsz"}, boundscheck=False)
 def _values(A: Any, T: Any, F: Any) -> None:
     F[:] = 0.0
     for f in range(len(T)):
@@ -53,7 +53,7 @@ def _values(A: Any, T: Any, F: Any) -> None:
                 F[c, lane] += a * T[f, lane]
 
 
-@nb.njit(fastmath={"contract", "nsz"}, boundscheck=False)  # type: ignore[untyped-decorator]
+@nb.njit(fastmath={"contract", "nsz"}, boundscheck=False)
 def _pull(A: Any, v: Any, parents: Any, variables: Any, x: Any, T: Any, H: Any, dx: Any) -> None:
     """Set dx (d, LANES) to the gradient of Σ_c v_c F_c."""
     for f in range(len(T)):
@@ -71,7 +71,7 @@ def _pull(A: Any, v: Any, parents: Any, variables: Any, x: Any, T: Any, H: Any, 
             H[p, lane] += H[f, lane] * x[l, lane]
 
 
-@nb.njit(parallel=True, nogil=True, cache=True, fastmath={"contract", "nsz"}, boundscheck=False)  # type: ignore[untyped-decorator]
+@nb.njit(parallel=True, nogil=True, cache=True, fastmath={"contract", "nsz"}, boundscheck=False)
 def pull_tokens(X: Any, V: Any, A: Any, parents: Any, variables: Any, F: Any, dX: Any) -> None:
     """Tokens X (n, d) with weights V (n, e) and 1: fill dX (n, d) and F (n, e), all but the last."""
     n, R, C, d = len(X), len(A), A.shape[1], X.shape[1]
@@ -93,7 +93,7 @@ def pull_tokens(X: Any, V: Any, A: Any, parents: Any, variables: Any, F: Any, dX
                 dX[first + lane, l] = dx[l, lane]
 
 
-@nb.njit(parallel=True, nogil=True, cache=True, fastmath={"contract", "nsz"}, boundscheck=False)  # type: ignore[untyped-decorator]
+@nb.njit(parallel=True, nogil=True, cache=True, fastmath={"contract", "nsz"}, boundscheck=False)
 def pull_queries(
     X: Any, G: Any, A: Any, parents: Any, variables: Any, O: Any, D: Any, g: Any, dX: Any
 ) -> None:
