@@ -12,20 +12,22 @@ import numpy as np
 import numpy.typing as npt
 
 from ..instances.attention import TensorAttention
+from ..instances.attention_gradient import AttentionGradient
 from .exact_attention import attention, predicted_cost
+from .gradient_oracles import exact_gradient
 
 STRIDE = 0.25  # seconds of predicted work between two reports, and between two looks for Ctrl-C
 
 
 def exact(
-    instance: TensorAttention, *, progress: Callable[[float], None] | None = None
+    instance: TensorAttention | AttentionGradient, *, progress: Callable[[float], None] | None = None
 ) -> npt.NDArray[np.float64]:
     """Answer by the exact kernel: error of order 1e-15 on the instances of the signed encoding.
 
     Parameters
     ----------
-    instance : TensorAttention
-        The question.
+    instance : TensorAttention or AttentionGradient
+        The question; `exact_gradient` answers those about gradients, at once.
     progress : callable, optional
         Told the fraction of the query rows that is done. Rows are independent, so working
         through them in strides changes no bit of the output.
@@ -34,6 +36,8 @@ def exact(
     ----------
     O(Π tokens · (d + e)) time, O(Σ tokens · (d + e)) memory.
     """
+    if isinstance(instance, AttentionGradient):
+        return exact_gradient(instance)
     rows = len(instance.query)
     cost = predicted_cost(instance.tokens, instance.dimension, instance.columns)
     strides = max(1, min(rows // 16, int(cost.seconds / STRIDE))) if progress else 1

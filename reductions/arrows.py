@@ -20,6 +20,7 @@ from ..instances.answer import Answer
 from ..instances.attention import TensorAttention
 from .counting import counting_encoding
 from .encoding import signed_encoding
+from .gradient import doubled_keys, integrated_gradient
 from .reduction import Claim, Reduction, Size, chain, run
 from .splitting import split_and_list
 from .trace import Hop, traced
@@ -29,10 +30,20 @@ if TYPE_CHECKING:
 
 Arrow = Reduction[Any, Any, Any, Any, Any]
 
-BUILT_IN: tuple[Arrow, ...] = (split_and_list, signed_encoding, counting_encoding)
+BUILT_IN: tuple[Arrow, ...] = (
+    split_and_list,
+    signed_encoding,
+    counting_encoding,
+    doubled_keys,
+    integrated_gradient,
+)
+_GRADIENT = ("split_and_list", "signed_encoding", "doubled_keys")
+_INTEGRAL = ("split_and_list", "signed_encoding", "integrated_gradient")
 ALIASES: dict[str, dict[bool, tuple[str, ...]]] = {
     # name: {counting?: the arrows}
     "direct": {False: ("split_and_list", "signed_encoding"), True: ("split_and_list", "counting_encoding")},
+    "gradient": {False: _GRADIENT, True: _GRADIENT},  # that they do not count is said by name
+    "gradient-integral": {False: _INTEGRAL, True: _INTEGRAL},
 }
 
 
