@@ -207,8 +207,10 @@ class Verifier:
 def _alphabet(values: Symbols, scheme: Scheme, compress: bool) -> tuple[Symbols, npt.NDArray[np.intp]]:
     """List what a party may say at a point, shape (n, T), and which of it each vector says, shape (N,)."""
     if compress:
-        listed, said = np.unique(values, axis=0, return_inverse=True)
-        return listed, said.reshape(-1)
+        number: dict[bytes, int] = {}
+        said = [number.setdefault(row.tobytes(), len(number)) for row in np.ascontiguousarray(values)]
+        _, first = np.unique(said, return_index=True)
+        return values[first], np.array(said)
     q, rows = scheme.code.field, scheme.rows
     everything = np.array(list(product(range(q), repeat=rows)), dtype=np.int64)
     return everything, (values @ q ** np.arange(rows)[::-1]).astype(np.intp)
