@@ -1,1 +1,61 @@
-"""cubicwall: both sides of the (log n)^(1/k) wall of tensor attention, as running code."""
+"""cubicwall: both sides of the (log n)^(1/k) wall of tensor attention, as running code.
+
+The public names below are loaded on first use, so that ``import cubicwall`` and
+``cubicwall --help`` stay light.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .instances.provenance import VERSION as __version__
+
+if TYPE_CHECKING:
+    from .algorithms.exact_attention import attention
+    from .instances.answer import Count, No, Undecided, Yes
+    from .instances.attention import TensorAttention
+    from .instances.cnf import CNF
+    from .instances.orthogonal_vectors import OrthogonalVectors
+    from .reductions.solving import Solution, count, solve
+
+_HOMES = {
+    "CNF": "instances.cnf",
+    "Count": "instances.answer",
+    "No": "instances.answer",
+    "OrthogonalVectors": "instances.orthogonal_vectors",
+    "Solution": "reductions.solving",
+    "TensorAttention": "instances.attention",
+    "Undecided": "instances.answer",
+    "Yes": "instances.answer",
+    "attention": "algorithms.exact_attention",
+    "count": "reductions.solving",
+    "solve": "reductions.solving",
+}
+
+__all__ = [
+    "CNF",
+    "Count",
+    "No",
+    "OrthogonalVectors",
+    "Solution",
+    "TensorAttention",
+    "Undecided",
+    "Yes",
+    "__version__",
+    "attention",
+    "count",
+    "solve",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -144,7 +144,7 @@ def read_archive(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, NDA
     text = str(take(path, members, "provenance", "U", 0))
     try:
         provenance = Provenance.from_json(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: member 'provenance' is malformed: {error}") from error
     return {name: members[name] for name in members if name not in _DESCRIPTION}, provenance
 

@@ -118,11 +118,12 @@ class TensorAttention:
         ks = tuple(_reals(f"keys[{t}]", key) for t, key in enumerate(keys))
         vs = tuple(_reals(f"values[{t}]", value) for t, value in enumerate(values))
         _check_shapes(q, ks, vs)
-        for name, number in (("scale", scale), ("accuracy", accuracy)):
+        numbers = {"scale": float(scale), "accuracy": float(accuracy)}
+        for name, number in numbers.items():
             if not (math.isfinite(number) and number > 0):
-                raise ValueError(f"Argument {name!r} must be positive and finite, not {number!r}.")
-        fields = {"query": q, "keys": ks, "values": vs, "provenance": provenance}
-        for name, field in (*fields.items(), ("scale", float(scale)), ("accuracy", float(accuracy))):
+                raise ValueError(f"Argument {name!r} must be positive and finite, not {number}.")
+        fields = {"query": q, "keys": ks, "values": vs, "provenance": provenance, **numbers}
+        for name, field in fields.items():
             object.__setattr__(self, name, field)
 
     @property

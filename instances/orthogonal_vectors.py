@@ -237,9 +237,10 @@ def _is_archive(path: str | os.PathLike[str]) -> bool:
 
 def _from_archive(path: str | os.PathLike[str]) -> OrthogonalVectors:
     members, provenance = read_archive(path, _KIND)
-    names = [f"set_{g}" for g in range(1, len(members) + 1)]
+    names = [f"set_{g}" for g in range(1, sum(name.startswith("set_") for name in members) + 1)]
     require_members(path, members, set(names))
+    sets = [take(path, members, name, "u1", 2) for name in names]
     try:
-        return OrthogonalVectors([take(path, members, name, "u1", 2) for name in names], provenance)
+        return OrthogonalVectors(sets, provenance)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}" if str(path) not in str(error) else str(error)) from error
+        raise ValueError(f"{path}: {error}") from error

@@ -134,7 +134,7 @@ def _check_row(
 def _provenance(where: str, text: bytes) -> Provenance:
     try:
         return Provenance.from_json(text.decode())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{where}: the provenance is malformed: {error}") from error
 
 

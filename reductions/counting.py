@@ -31,6 +31,8 @@ from ..instances.orthogonal_vectors import OrthogonalVectors, VectorsSize
 from .encoding import Floats, Reply, checked_output, encode, encoded_size
 from .reduction import Claim, Steps, reduction
 
+ROUNDING = 2.0**-53  # an oracle that is wrong by exactly ε must not fall outside by the last bit
+
 
 def counting_beta(sizes: tuple[int, ...]) -> float:
     """Inverse temperature at which non-orthogonal tuples add less than 1/8 in all."""
@@ -106,7 +108,10 @@ def counting_encoding(vectors: OrthogonalVectors) -> Steps[TensorAttention, Repl
 def _partition_sums(output: Floats, rest: Floats, accuracy: float, others: int) -> tuple[Floats, Floats]:
     """Enclose every S_i, given outputs within `accuracy` and rest weights W_i."""
     real, yardstick = output.T
+    accuracy += 4 * ROUNDING
     low = rest * (real - accuracy) / (yardstick + accuracy)
     with np.errstate(divide="ignore"):
         high = np.where(yardstick > accuracy, rest * (real + accuracy) / (yardstick - accuracy), others)
-    return np.clip(low, 0, others), np.clip(high, 0, others)
+    low, high = low * (1 - 64 * ROUNDING), high * (1 + 64 * ROUNDING)
+    # A lower end above what is possible stays: it shows a broken promise.
+    return np.maximum(low, 0), np.clip(high, 0, others)

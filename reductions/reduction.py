@@ -21,7 +21,7 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import update_wrapper
-from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast
 
 from ..instances.answer import Undecided, Yes
 
@@ -31,6 +31,7 @@ Reply = TypeVar("Reply")
 Result = TypeVar("Result")
 Middle = TypeVar("Middle")
 Relayed = TypeVar("Relayed")
+Given = TypeVar("Given")
 Options = ParamSpec("Options")
 
 Steps = Generator[Target, Reply, Result]
@@ -74,7 +75,7 @@ def chain(
     """Compose: answer each instance that `outer` yields by running `inner` on it.
 
     An `OracleError` under `inner` is thrown into `outer`, so that its ``finally`` and ``except``
-    clauses run at once. 
+    clauses run at once.
     """
     with closing(outer):
         try:
@@ -156,7 +157,9 @@ class Reduction(Generic[Source, Options, Target, Reply, Result]):
                 f"not {type(source).__name__}."
             )
         if unknown := options.keys() - self.options:
-            raise TypeError(f"{self.__name__} takes the options {sorted(self.options)}, not {sorted(unknown)}.")
+            raise TypeError(
+                f"{self.__name__} takes the options {sorted(self.options)}, not {sorted(unknown)}."
+            )
 
         def door(target: Target) -> Steps[Target, Reply, Reply]:
             return _verified(target, (yield target))
@@ -167,7 +170,9 @@ class Reduction(Generic[Source, Options, Target, Reply, Result]):
         return between_doors()
 
     def __repr__(self) -> str:
-        return f"<reduction {self.__name__}: {self.contract.source.__name__} -> {self.contract.target.__name__}>"
+        return (
+            f"<reduction {self.__name__}: {self.contract.source.__name__} -> {self.contract.target.__name__}>"
+        )
 
     def __reduce__(self) -> str:
         return self.__name__
@@ -208,12 +213,15 @@ class reduction(Generic[Source, Target]):  # a decorator, written like one
         return Reduction(coroutine, self)
 
 
-def _verified(question: object, answer: Any) -> Any:
+def _verified(question: object, answer: Given) -> Given:
     accepts = getattr(question, "accepts", None)
-    if isinstance(answer, Yes) and accepts is not None:
-        try:
-            if not accepts(answer.witness):
-                return Undecided(f"the witness {answer.witness!r} is not one", breach=True)
-        except (TypeError, ValueError) as malformed:
-            return Undecided(f"the witness is malformed: {malformed}", breach=True)
-    return answer
+    if not isinstance(answer, Yes) or accepts is None:
+        return answer
+    try:
+        if accepts(answer.witness):
+            return answer
+        reason = f"the witness {answer.witness!r} is not one"
+    except (TypeError, ValueError) as malformed:
+        reason = f"the witness is malformed: {malformed}"
+    # Whoever can give a Yes can give an Undecided: both are answers.
+    return cast(Given, Undecided(reason, breach=True))

@@ -48,7 +48,11 @@ class Waiting:
     number: int
 
 
-class _NoAnswerYet(Exception):
+class BreachError(ValueError):
+    """The answer to be lifted visibly breaks the oracle's promise; nothing was recorded."""
+
+
+class _NoAnswerYetError(Exception):
     def __init__(self, instance: Any) -> None:
         self.instance = instance
 
@@ -98,7 +102,7 @@ def begin(
         "asked": [],
         "answers": [],
     }
-    return _advance(folder, source, state)
+    return _advance(folder, source, state, None)
 
 
 def lift(folder: FilePath, answer: FilePath) -> Waiting | Answer:
@@ -123,6 +127,8 @@ def lift(folder: FilePath, answer: FilePath) -> Waiting | Answer:
     ValueError
         If the folder is not one of ours, was changed, waits for nothing, or the answer cannot be
         read. The folder is then as it was.
+    BreachError
+        If the answer cannot be right. The folder is then as it was, too.
     """
     state = _read_state(folder)
     if len(state["answers"]) == len(state["asked"]):
@@ -131,14 +137,12 @@ def lift(folder: FilePath, answer: FilePath) -> Waiting | Answer:
     reply = _read_reply(answer)
     number = len(state["answers"])
     name = f"answer-{number:04d}{'.npy' if isinstance(reply, np.ndarray) else '.json'}"
-    if isinstance(reply, np.ndarray):
-        with atomic_write(folder / name) as stream:
-            np.save(stream, reply, allow_pickle=False)
-    else:
-        with atomic_write(folder / name) as stream:
-            stream.write(json.dumps(answer_to_json(reply)).encode())
-    state["answers"].append(name)
-    return _advance(folder, source, state)
+    return _advance(folder, source, state, (name, reply))
+
+
+def source_kind(folder: FilePath) -> str:
+    """Return the name of the source's type, ``CNF`` or ``OrthogonalVectors``. ValueError as for `lift`."""
+    return str(_read_state(folder)["source"])
 
 
 def answer_to_json(answer: Answer) -> dict[str, Any]:
@@ -169,9 +173,15 @@ def answer_from_json(fields: Any) -> Answer:
     )
 
 
-def _advance(folder: FilePath, source: Any, state: dict[str, Any]) -> Waiting | Answer:
+def _advance(
+    folder: FilePath, source: Any, state: dict[str, Any], new: tuple[str, Any] | None
+) -> Waiting | Answer:
+    """Replay all answers and the `new` one; write to the folder only once that has gone well."""
     path = find_path(state["via"], type(source), counting=state["counting"], order=state["order"])
     answers = [_read_reply(folder / name) for name in state["answers"]]
+    if new is not None:
+        answers.append(new[1])
+        state["answers"].append(new[0])
     asked = 0
 
     def replay(instance: Any) -> Any:
@@ -180,23 +190,33 @@ def _advance(folder: FilePath, source: Any, state: dict[str, Any]) -> Waiting | 
         if asked <= len(state["asked"]) and state["asked"][asked - 1] != instance.sha256:
             raise ValueError(f"question {asked - 1} is not the one that was asked before")
         if asked > len(answers):
-            raise _NoAnswerYet(instance)
+            raise _NoAnswerYetError(instance)
         return answers[asked - 1]
 
     pending = folder / "pending.npz"
+    result: Waiting | Answer
     try:
-        answer, _ = path.run(source, replay)
+        result, _ = path.run(source, replay)
     except OracleError as failure:
         cause = failure.__cause__
-        if not isinstance(cause, _NoAnswerYet):
+        if not isinstance(cause, _NoAnswerYetError):
             raise ValueError(f"Folder {str(folder)!r} does not replay: {cause}.") from failure
-        cause.instance.write(pending)
-        state["asked"] = [*state["asked"][: asked - 1], cause.instance.sha256]
-        _write_state(folder, state)
-        return Waiting(cause.instance, pending, len(answers))
-    pending.unlink(missing_ok=True)
+        result = Waiting(cause.instance, pending, len(answers))
+    if isinstance(result, Undecided) and result.breach:
+        raise BreachError(result.reason)
+    if new is not None:
+        with atomic_write(folder / new[0]) as stream:
+            if isinstance(new[1], np.ndarray):
+                np.save(stream, new[1], allow_pickle=False)
+            else:
+                stream.write(json.dumps(answer_to_json(new[1])).encode())
+    if isinstance(result, Waiting):
+        result.instance.write(pending)
+        state["asked"].append(result.instance.sha256)
+    else:
+        pending.unlink(missing_ok=True)
     _write_state(folder, state)
-    return answer
+    return result
 
 
 def _write_state(folder: FilePath, state: dict[str, Any]) -> None:
@@ -208,14 +228,16 @@ def _read_state(folder: FilePath) -> dict[str, Any]:
     try:
         state = json.loads((folder / STATE).read_text())
     except (OSError, ValueError) as problem:
-        raise ValueError(f"Argument 'folder' must be made by reduce; {str(folder)!r}: {problem}.") from problem
+        raise ValueError(
+            f"Argument 'folder' must be made by reduce; {str(folder)!r}: {problem}."
+        ) from problem
     if not isinstance(state, dict) or state.get("schema") != SCHEMA:
         raise ValueError(f"File {str(folder / STATE)!r} must have schema {SCHEMA}.")
     return state
 
 
 def _read_source(folder: FilePath, state: dict[str, Any]) -> Any:
-    kind = {t.__name__: t for t in SUFFIX}[state["source"]]
+    kind: Any = {t.__name__: t for t in SUFFIX}[state["source"]]
     source = kind.read(folder / f"source{SUFFIX[kind]}")
     if source.sha256 != state["sha256"]:
         raise ValueError(f"The source in {str(folder)!r} is not the one that the reduction began with.")
@@ -232,4 +254,6 @@ def _read_reply(path: FilePath) -> Any:
         with loaded:
             return np.asarray(loaded["output"], dtype=np.float64)
     except (OSError, ValueError, KeyError, TypeError, EOFError) as problem:
-        raise ValueError(f"Argument 'answer' must be a readable answer; {str(path)!r}: {problem}.") from problem
+        raise ValueError(
+            f"Argument 'answer' must be a readable answer; {str(path)!r}: {problem}."
+        ) from problem

@@ -17,6 +17,7 @@ coordinate a clause.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,9 @@ def _claim(size: CNFSize, *, order: int = 3, prune: bool = True) -> Claim:
     reference="[W05]",
     parsimonious=True,
 )
-def split_and_list(cnf: CNF, *, order: int = 3, prune: bool = True) -> Steps[OrthogonalVectors, Answer, Answer]:
+def split_and_list(
+    cnf: CNF, *, order: int = 3, prune: bool = True
+) -> Steps[OrthogonalVectors, Answer, Answer]:
     """Ask whether some k partial assignments, one a group, together satisfy the formula.
 
     Parameters
@@ -102,7 +105,7 @@ def groups(variables: int, order: int) -> list[range]:
     if order < 2:
         raise ValueError(f"Argument 'order' must be at least 2, not {order}.")
     borders = [variables * g // order + 1 for g in range(order + 1)]
-    return [range(low, high) for low, high in zip(borders, borders[1:], strict=False)]
+    return [range(low, high) for low, high in pairwise(borders)]
 
 
 def _vectors(cnf: CNF, group: range) -> npt.NDArray[np.uint8]:

@@ -14,7 +14,9 @@ one     a single entry, the most telling one, moves toward the wrong side.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from importlib import import_module
 
 import numpy as np
 import numpy.typing as npt
@@ -99,4 +101,56 @@ def adversarial(strategy: str, *, rng: np.random.Generator | None = None, truth:
         output = truth(instance)
         return output + instance.accuracy * STRATEGIES[strategy](output, generator)
 
+    return oracle
+
+
+def named_oracle(
+    name: str, *, seed: int = 0, progress: Callable[[float], None] | None = None
+) -> Callable[[TensorAttention], object]:
+    """Look up an oracle by the name that the command line uses.
+
+    Parameters
+    ----------
+    name : str
+        ``exact``; ``adversarial`` (the strategy ``toward``) or ``adversarial:STRATEGY``; or
+        ``MODULE:FUNCTION``, a function of a `TensorAttention` that returns its output, in a module
+        that can be imported from the working directory.
+    seed : int
+        For the adversary with random signs.
+    progress : callable, optional
+        Told the fraction done of each exact call.
+
+    Raises
+    ------
+    ValueError
+        If there is no such oracle.
+    """
+
+    def truth(instance: TensorAttention) -> Floats:
+        return exact(instance, progress=progress)
+
+    if name == "exact":
+        return truth
+    kind, _, rest = name.partition(":")
+    if kind == "adversarial":
+        return adversarial(rest or "toward", rng=np.random.default_rng(seed), truth=truth)
+    return _outside(kind, rest)
+
+
+def _outside(module: str, function: str) -> Callable[[TensorAttention], object]:
+    if not (module and function):
+        raise ValueError(
+            f"Argument 'oracle' must be exact, adversarial[:STRATEGY] or MODULE:FUNCTION, not {module!r}."
+        )
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    try:
+        found = getattr(import_module(module), function)
+    except (ImportError, AttributeError) as missing:
+        raise ValueError(
+            f"Argument 'oracle' must name a function that can be imported: {missing}."
+        ) from missing
+    if not callable(found):
+        raise ValueError(f"Argument 'oracle' must name a function; {module}:{function} is not callable.")
+    oracle: Callable[[TensorAttention], object] = found
     return oracle

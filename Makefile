@@ -1,0 +1,47 @@
+# Two commands: `make demo` and `make test`. Each makes its own .venv from nothing.
+PYTHON ?= python3
+BIN := .venv/bin
+PACKAGES := cubicwall cubicwall.instances cubicwall.algorithms cubicwall.reductions cubicwall.verification cubicwall.experiments
+WORKERS ?= 2
+# Compiled kernels are kept beside the environment that made them.
+export NUMBA_CACHE_DIR := $(CURDIR)/.venv/numba
+
+.PHONY: demo test test-full lint wheel clean
+.DELETE_ON_ERROR:
+
+demo: .venv/installed
+	$(BIN)/cubicwall demo
+
+test: .venv/tested
+	$(BIN)/python tests/warm_up.py
+	$(BIN)/pytest -m "not full" -n $(WORKERS) --dist worksteal
+
+test-full: .venv/tested
+	$(BIN)/python tests/warm_up.py
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal
+
+lint: .venv/linted
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	mkdir -p .typing && ln -sfn .. .typing/cubicwall
+	MYPYPATH=.typing $(BIN)/mypy $(PACKAGES:%=-p %)
+
+# Builds in a copy of what git tracks, so that no stale build/ leaks into the wheel, then runs it from outside.
+wheel: .venv/linted
+	bash .ci/wheel $(BIN)/python
+
+.venv/installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --editable .
+	touch $@
+
+.venv/tested: .venv/installed
+	$(BIN)/pip install --quiet --editable '.[test]'
+	touch $@
+
+.venv/linted: .venv/tested
+	$(BIN)/pip install --quiet --editable '.[test,dev]'
+	touch $@
+
+clean:
+	rm -rf .venv .typing build dist *.egg-info

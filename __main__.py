@@ -1,0 +1,5 @@
+"""Run the command line: ``python -m cubicwall``."""
+
+from .cli import main
+
+main()
