@@ -71,7 +71,7 @@ def graph() -> nx.MultiDiGraph:
 
     Examples
     --------
-    >>> sorted(graph().edges(keys=True))[0]
+    >>> sorted(graph().edges(keys=True))[1]
     ('CNF', 'OrthogonalVectors', 'split_and_list')
     """
     import networkx as nx

@@ -148,7 +148,7 @@ def decision_beta(sizes: tuple[int, ...]) -> float:
 
 
 def encoded_size(
-    size: VectorsSize, beta: float, accuracy: float, *, weighted: bool = False, copies: int = 1
+    size: VectorsSize, beta: float, accuracy: float, weighted: bool = False, *, copies: int = 1
 ) -> AttentionSize:
     """Size of the encoding of k-OV of `size` at inverse temperature `beta`; see `encode`."""
     order = len(size.sets)
@@ -161,8 +161,8 @@ def encode(
     vectors: OrthogonalVectors,
     beta: float,
     accuracy: float,
-    *,
     log_rest: Floats | None = None,
+    *,
     copies: int = 1,
 ) -> TensorAttention:
     """Write `vectors` as an attention instance at inverse temperature `beta`.

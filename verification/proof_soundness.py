@@ -1,8 +1,8 @@
 """Soundness and completeness of the distributed PCP, tuple by tuple and message by message.
 
-For every message and every tuple the inner product must be `length` for an orthogonal tuple and its one
-message, and at most `agreement` otherwise. Whole instances are checked at once: the inner products
-of all tuples under all messages are one matrix product over the coordinates that the reduction itself lays out.
+For every message and every tuple the inner product must be `length` for an orthogonal tuple and its
+one message, and at most `agreement` otherwise. Whole instances are checked at once: the inner products of
+all tuples under all messages are one matrix product over the coordinates that the reduction lays out.
 
 Cost: O(messages · D Π N_g) time for an instance.
 """
@@ -75,7 +75,7 @@ def check_soundness(
 
 
 def marks(verifier: Verifier, messages: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Return all inner products, shape (messages, N_1, ..., N_k), for messages of shape (messages, length)."""
+    """Return all inner products, shape (messages, N_1, ..., N_k), of `messages`, shape (count, length)."""
     dimension = len(verifier.point)
     joint = reduce(
         lambda left, right: (left[:, None, :] & right[None, :, :]).reshape(-1, dimension), verifier.parties
@@ -90,4 +90,4 @@ def marks(verifier: Verifier, messages: npt.NDArray[np.int64]) -> npt.NDArray[np
 def orthogonal_tuples(vectors: OrthogonalVectors) -> npt.NDArray[np.bool_]:
     """Say of every tuple, shape (N_1, ..., N_k), whether it is orthogonal, from the vectors alone."""
     shared = reduce(lambda left, right: left[..., None, :] & right, vectors.sets)
-    return ~shared.any(axis=-1)
+    return np.logical_not(shared.any(axis=-1))

@@ -36,10 +36,9 @@ def dense_formula(number: int) -> tuple[CNF, tuple[int, ...]]:
     room = comb(variables, width) << width
     clauses = min(int(rng.integers(2, 7) * variables), room)
     cnf = random_ksat(variables, clauses, width=width, rng=rng)
-    shorter = [
-        clause[: int(rng.integers(1, width + 1))] if rng.random() < 0.1 else clause for clause in cnf.clauses
-    ]
-    return CNF.from_clauses(shorter, variables), tuple(int(t) for t in rng.integers(2, 6, size=width - 1))
+    lengths = np.where(rng.random(clauses) < 0.1, rng.integers(1, width + 1, size=clauses), width)
+    mixed = [clause[:length] for clause, length in zip(cnf.clauses, lengths, strict=True)]
+    return CNF.from_clauses(mixed, variables), tuple(int(t) for t in rng.integers(2, 6, size=width - 1))
 
 
 def leaves_of(cnf: CNF, **options: Any) -> list[CNF]:
