@@ -60,10 +60,14 @@ def solve(
     oracle: Oracle = "exact",
     seed: Seed = 0,
     check: Check = False,
+    proof: Annotated[
+        Path | None, typer.Option("--proof", help="On NO, write a DRUP proof by a SAT solver, checked here.")
+    ] = None,
     force: Force = False,
 ) -> int:
     """Decide FILE through attention; prints as in SAT competitions, exit 10 for YES, 20 for NO, 0 for UNKNOWN."""
     from .instances.answer import No, Undecided, Yes
+    from .instances.cnf import CNF
 
     instance = _read(file)
     solution = _through(out, instance, via, order, oracle, seed, force, counting=False)
@@ -75,7 +79,7 @@ def solve(
         out.line(f"c {answer.reason}")
     elif isinstance(answer, Yes):
         out.line("s SATISFIABLE")
-        for line in _witness_lines(answer.witness, ends_in_zero=hasattr(instance, "clauses")):
+        for line in _witness_lines(answer.witness, ends_in_zero=isinstance(instance, CNF)):
             out.line(line)
     else:
         out.line("s UNSATISFIABLE")
@@ -92,6 +96,10 @@ def solve(
                 f"the answer {type(answer).__name__} is wrong: an independent solver says {type(truth).__name__}"
             )
         out.note("c an independent solver agrees")
+    if proof is not None and isinstance(answer, No) and isinstance(instance, CNF):
+        from .verification.proofs import write_proof
+
+        out.note(f"c {proof}: a DRUP proof of {write_proof(instance, proof)} steps, checked")
     return {Yes: 10, No: 20}.get(type(answer), 0)
 
 

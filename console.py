@@ -53,18 +53,23 @@ class Output:
         """Print a table (not with ``--json`` or ``--quiet``)."""
         if self.json or self.quiet:
             return
+        from io import StringIO
+        from shutil import get_terminal_size
+
         from rich import box
         from rich.console import Console
         from rich.table import Table
 
         # A pipe has no width: let tables there be as wide as they are.
-        console = Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 160)
+        width = get_terminal_size().columns if sys.stdout.isatty() else 200
+        text = StringIO()
         table = Table(title=title, title_justify="left", box=box.SIMPLE)
         for i, column in enumerate(columns):
             table.add_column(column, justify="left" if i == 0 else "right")
         for row in rows:
             table.add_row(*(_cell(value) for value in row))
-        console.print(table)
+        Console(file=text, width=width, markup=False, highlight=False).print(table)
+        print("\n".join(line.rstrip() for line in text.getvalue().splitlines()))
 
     def document(self, **fields: Any) -> None:
         """Print the result as one JSON document (only with ``--json``)."""

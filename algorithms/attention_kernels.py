@@ -250,3 +250,106 @@ def _absorb(
         _ceiling_weights(S, rows, M, m, sums, mass)
     for c in range(0, columns, TILE):
         _multiply_accumulate(sums, first + c * LANES, V, v + c, columns, S, 0, rows)
+
+
+@nb.njit  # type: ignore[untyped-decorator]
+def _aligned(size: int) -> Any:
+    """Room for `size` numbers that starts on a cache line: loads that straddle two cost double."""
+    room = np.empty(size + _WIDTH)
+    skipped = (-room.ctypes.data // 8) % _WIDTH
+    return room[skipped : skipped + size]
+
+
+@nb.njit(parallel=True, nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def order_two(
+    Q: Any, K: Any, V: Any, where: Any, n: int, n_1: int, dimension: int, columns: int, bounded: bool,
+    first: int, last: int, ceilings: Any, masses: Any, moments: Any,
+) -> None:  # fmt: skip
+    """Items first..last of order 2: fill ceilings, masses (batch, slabs, n), moments (batch, slabs, n, e).
+
+    Q holds panels, K chunks, V rows of `columns` (a multiple of TILE), each flat and batch by batch;
+    where (3, batch) says which of its own batches each array contributes. There are
+    batch · ceil(n / (GROUP · LANES)) · slabs items, slabs innermost.
+    """
+    slabs = masses.shape[1]
+    panels, chunks = -(-n // LANES), -(-n_1 // ROWS)
+    groups, depth = -(-panels // GROUP), columns + 1
+    for item in nb.prange(first, last):
+        slab, group, entry = item % slabs, item // slabs % groups, item // slabs // groups
+        S, M, sums = _aligned(ROWS * LANES), _aligned(GROUP * LANES), _aligned(GROUP * depth * LANES)
+        M[:] = 0.0 if bounded else -np.inf
+        sums[:] = 0.0
+        members = min(GROUP, panels - group * GROUP)
+        for chunk in range(slab * chunks // slabs, (slab + 1) * chunks // slabs):
+            rows = min(ROWS, n_1 - chunk * ROWS)
+            a = (where[1, entry] * chunks + chunk) * dimension * ROWS
+            v = (where[2, entry] * n_1 + chunk * ROWS) * columns
+            for member in range(members):
+                b = (where[0, entry] * panels + group * GROUP + member) * dimension * LANES
+                _absorb(
+                    K, a, rows, Q, b, dimension, V, v, columns,
+                    S, M, member * LANES, sums, member * depth * LANES, depth, bounded,
+                )  # fmt: skip
+        for lane in range(min(members * LANES, n - group * GROUP * LANES)):
+            i = group * GROUP * LANES + lane
+            line = lane // LANES * depth * LANES + lane % LANES
+            ceilings[entry, slab, i] = M[lane]
+            masses[entry, slab, i] = sums[line + columns * LANES]
+            for c in range(moments.shape[3]):
+                moments[entry, slab, i, c] = sums[line + c * LANES]
+
+
+@nb.njit(parallel=True, nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def order_three(
+    Q: Any, K_1: Any, V_1: Any, K_2: Any, V_2: Any, where: Any, n: int, n_1: int, n_2: int,
+    dimension: int, columns: int, bounded: bool,
+    first: int, last: int, ceilings: Any, masses: Any, moments: Any,
+) -> None:  # fmt: skip
+    """Items first..last of order 3: fill ceilings, masses (batch, slabs, n), moments (batch, slabs, n, e).
+
+    Q holds rows, K_1 chunks, V_1 rows of `columns` (a multiple of TILE), K_2 panels and V_2 panels with
+    a last line of ones, zero past its tokens; the rest is as in `order_two`, with batch · n · slabs items.
+    """
+    slabs = masses.shape[1]
+    panels, chunks = -(-n_2 // LANES), -(-n_1 // ROWS)
+    lines = columns + 1
+    depth = 2 * lines  # the sums over K_1 for the panel at hand, then those over K_1 and K_2 together
+    for item in nb.prange(first, last):
+        slab, i, entry = item % slabs, item // slabs % n, item // slabs // n
+        S, A = _aligned(ROWS * LANES), _aligned(ROWS * dimension)
+        M, sums = _aligned(GROUP * LANES), _aligned(GROUP * depth * LANES)
+        M[:] = 0.0 if bounded else -np.inf
+        sums[:] = 0.0
+        query = (where[0, entry] * n + i) * dimension
+        for group in range(0, panels, GROUP):
+            members = min(GROUP, panels - group)
+            for member in range(members):
+                sums[member * depth * LANES : (member * depth + lines) * LANES] = 0.0
+            for chunk in range(slab * chunks // slabs, (slab + 1) * chunks // slabs):
+                rows = min(ROWS, n_1 - chunk * ROWS)
+                a = (where[1, entry] * chunks + chunk) * dimension * ROWS
+                for l in range(dimension):
+                    for row in range(ROWS):
+                        A[l * ROWS + row] = Q[query + l] * K_1[a + l * ROWS + row]
+                v = (where[2, entry] * n_1 + chunk * ROWS) * columns
+                for member in range(members):
+                    b = (where[3, entry] * panels + group + member) * dimension * LANES
+                    _absorb(
+                        A, 0, rows, K_2, b, dimension, V_1, v, columns,
+                        S, M, member * LANES, sums, member * depth * LANES, depth, bounded,
+                    )  # fmt: skip
+            for member in range(members):
+                panel = (where[4, entry] * panels + group + member) * lines * LANES
+                fresh = member * depth * LANES
+                for x in range(lines * LANES):
+                    sums[fresh + lines * LANES + x] += sums[fresh + x] * V_2[panel + x]
+        ceiling = M.max()
+        ceilings[entry, slab, i] = ceiling
+        masses[entry, slab, i] = 0.0
+        moments[entry, slab, i] = 0.0
+        for lane in range(min(GROUP, panels) * LANES):
+            share = np.exp2(M[lane] - ceiling)
+            line = (lane // LANES * depth + lines) * LANES + lane % LANES
+            masses[entry, slab, i] += share * sums[line + columns * LANES]
+            for c in range(moments.shape[3]):
+                moments[entry, slab, i, c] += share * sums[line + c * LANES]

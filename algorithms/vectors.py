@@ -5,8 +5,8 @@ Adjacent sets are merged into the set of their ANDs while that stays small, so t
 down to loops over all but three sets, and those three go to the kernel. Merging adjacent sets keeps
 the lexicographic order of tuples, and with it which one is first.
 
-Cost: O(m·ΠN_g/64) word operations at worst, of which a random instance needs about one in
-m/(log2 of the last set's size); O(m·ΣN_g) memory. Under SETH N^(k−o(1)) cannot be avoided [W05].
+Cost: O(m·ΠN_g/64) word operations at worst, on dense random vectors log2 N_k in place of m; O(m·ΣN_g)
+memory. Under SETH N^(k−o(1)) cannot be avoided [W05].
 
 Glossary
 --------

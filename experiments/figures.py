@@ -48,18 +48,21 @@ def draw_arrows(graph: nx.MultiDiGraph, file: Path) -> None:
     }
     figure = Figure(figsize=(3.6 * len(rows), 1.6 + 1.5 * max(map(len, rows.values()))), layout="constrained")
     axes = figure.add_subplot()
+    xs, ys = zip(*place.values(), strict=True)
+    axes.set_xlim(min(xs) - 1.1, max(xs) + 1.1)
+    axes.set_ylim(min(ys) - 1.0, max(ys) + 1.0)
+    box = {"boxstyle": "round,pad=0.5", "facecolor": "white", "edgecolor": GREY}
+    nodes = {
+        node: axes.text(x, y, node, ha="center", va="center", bbox=box, zorder=3)
+        for node, (x, y) in place.items()
+    }
+    figure.draw_without_rendering()  # the boxes get their sizes, so that arrows can end at them
     for source, target in sorted(set(graph.edges())):
         names = sorted(graph[source][target])
         for i, name in enumerate(names):
             bend = 0.28 * (i - (len(names) - 1) / 2) + 0.12 * (depth[target] - depth[source] - 1)
             counting = graph[source][target][name]["counting"]
-            _arrow(axes, place[source], place[target], name, bend, ORANGE if counting else BLUE)
-    for node, (x, y) in place.items():
-        box = {"boxstyle": "round,pad=0.5", "facecolor": "white", "edgecolor": GREY}
-        axes.text(x, y, node, ha="center", va="center", bbox=box, zorder=3)
-    xs, ys = zip(*place.values(), strict=True)
-    axes.set_xlim(min(xs) - 1.1, max(xs) + 1.1)
-    axes.set_ylim(min(ys) - 1.0, max(ys) + 1.0)
+            _arrow(axes, nodes[source], nodes[target], name, bend, ORANGE if counting else BLUE)
     axes.set_axis_off()
     axes.set_title("Arrows of cubicwall: blue decides, orange counts", loc="left", fontsize=11)
     save(figure, file)
@@ -75,7 +78,7 @@ def draw_decisions(rows: Sequence[tuple[str, npt.NDArray[np.float64]]], file: Pa
     file : pathlib.Path
         Where the picture goes.
     """
-    figure = Figure(figsize=(8.0, 4.4), layout="constrained")
+    figure = Figure(figsize=(9.0, 4.6), layout="constrained")
     axes = figure.add_subplot()
     axes.axhspan(YES_AT_LEAST, 1.0, color=BLUE, alpha=0.12, lw=0)
     axes.axhspan(0.0, NO_AT_MOST, color=ORANGE, alpha=0.12, lw=0)
@@ -85,9 +88,9 @@ def draw_decisions(rows: Sequence[tuple[str, npt.NDArray[np.float64]]], file: Pa
         axes.errorbar(
             spread, np.sort(masses), yerr=ACCURACY, fmt="o", ms=3, color=colour, ecolor=GREY, elinewidth=0.4
         )
-        axes.text(i, 1.06, label, ha="center", fontsize=8)
+        axes.text(i, 1.08, label.replace(", ", "\n"), ha="center", va="bottom", fontsize=8)
     axes.set_xlim(-0.6, len(rows) - 0.4)
-    axes.set_ylim(-0.2, 1.18)
+    axes.set_ylim(-0.2, 1.28)
     axes.set_xticks([])
     axes.set_ylabel("softmax mass on tuples of real tokens")
     axes.set_title(
@@ -99,13 +102,11 @@ def draw_decisions(rows: Sequence[tuple[str, npt.NDArray[np.float64]]], file: Pa
     save(figure, file)
 
 
-def _arrow(
-    axes: Any, start: tuple[float, float], end: tuple[float, float], name: str, bend: float, colour: str
-) -> None:
-    style = {"arrowstyle": "-|>", "color": colour, "shrinkA": 55, "shrinkB": 60, "lw": 1.4}
-    style["connectionstyle"] = f"arc3,rad={-bend}"
-    axes.annotate("", xy=end, xytext=start, arrowprops=style)
-    middle = np.add(start, end) / 2
-    across = np.array([-(end[1] - start[1]), end[0] - start[0]])
-    x, y = middle + across * bend / 2
+def _arrow(axes: Any, start: Any, end: Any, name: str, bend: float, colour: str) -> None:
+    style = {"arrowstyle": "-|>", "color": colour, "lw": 1.4, "connectionstyle": f"arc3,rad={-bend}"}
+    style |= {"patchA": start.get_bbox_patch(), "patchB": end.get_bbox_patch()}
+    tail, head = np.array(start.get_position()), np.array(end.get_position())
+    axes.annotate("", xy=head, xytext=tail, arrowprops=style)
+    across = np.array([tail[1] - head[1], head[0] - tail[0]])
+    x, y = (tail + head) / 2 + across * bend / 2
     axes.text(x, y + 0.07, name, ha="center", va="bottom", fontsize=8, color=colour)

@@ -58,6 +58,15 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     b'hello'
     """
     target = Path(os.path.realpath(path))
+    if not target.parent.is_dir():
+        raise FileNotFoundError(
+            f"Argument 'path' must lie in an existing directory, not {str(target.parent)!r}."
+        )
+    if target.exists() and not target.is_file() and not target.is_dir():
+        with io.BytesIO() as memory, open(target, "wb") as device:  # a device or a pipe is not replaced
+            yield memory
+            device.write(memory.getvalue())
+        return
     partial = target.with_name(f".{target.name}.{secrets.token_hex(6)}.partial")
     try:
         with open(partial, "xb") as file:

@@ -103,17 +103,8 @@ def write_content(path: Path_, content: bytes) -> None:
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()
         return
-    target = Path(path)
-    if not target.parent.is_dir():
-        raise FileNotFoundError(
-            f"Argument 'path' must lie in an existing directory, not {str(target.parent)!r}."
-        )
-    packed = _compressed(content, target.suffix.lower())
-    if target.exists() and not target.is_file() and not target.is_dir():
-        target.write_bytes(packed)
-        return
-    with atomic_write(target) as file:
-        file.write(packed)
+    with atomic_write(path) as file:
+        file.write(_compressed(content, Path(path).suffix.lower()))
 
 
 def _compressed(content: bytes, suffix: str) -> bytes:

@@ -37,4 +37,7 @@ class Provenance:
         fields = json.loads(text)
         if not isinstance(fields, dict) or set(fields) != {"maker", "seed", "version"}:
             raise ValueError(f"Provenance must hold maker, seed and version, not {text!r}.")
-        return Provenance(**fields)
+        maker, seed, version = fields["maker"], fields["seed"], fields["version"]
+        if type(maker) is not str or type(version) is not str or type(seed) not in (int, type(None)):
+            raise ValueError(f"Provenance must hold two strings and an integer or null, not {text!r}.")
+        return Provenance(maker, seed, version)

@@ -20,6 +20,7 @@ from cubicwall.cli import main
 from cubicwall.instances.attention import TensorAttention
 from cubicwall.instances.cnf import CNF
 from cubicwall.instances.orthogonal_vectors import OrthogonalVectors
+from cubicwall.verification.proofs import check_drup
 
 SAT = "p cnf 4 4\n1 2 0\n-1 3 0\n-3 4 0\n-2 -4 0\n"
 UNSAT = "p cnf 2 4\n1 2 0\n-1 2 0\n1 -2 0\n-1 -2 0\n"
@@ -73,6 +74,13 @@ def test_solve_prints_as_in_sat_competitions(cubicwall: Run) -> None:
     assert CNF.read("sat.cnf").accepts(tuple(literals[:-1]))
     no = cubicwall("solve", "unsat.cnf", "--check")
     assert (no.code, no.out.splitlines()[0]) == (20, "s UNSATISFIABLE")
+
+
+def test_no_comes_with_a_drup_proof(cubicwall: Run) -> None:
+    assert cubicwall("solve", "unsat.cnf", "--proof", "unsat.drup").code == 20
+    check_drup(CNF.read("unsat.cnf"), Path("unsat.drup").read_text().splitlines())
+    assert cubicwall("solve", "sat.cnf", "--proof", "sat.drup").code == 10
+    assert not Path("sat.drup").exists()
 
 
 def test_long_models_break_over_lines(cubicwall: Run) -> None:

@@ -24,7 +24,10 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
+from ..algorithms.satisfiability import drup_proof
+from ..instances.archives import atomic_write
 from ..instances.cnf import CNF
 
 Key = frozenset[int]
@@ -88,6 +91,28 @@ def check_drup(cnf: CNF, proof: Sequence[str]) -> None:
         else:
             clauses.add(clause)
     raise ProofError(len(proof) + 1, "must be the empty clause, '0', but the proof ends before it.")
+
+
+def write_proof(cnf: CNF, path: Path) -> int:
+    """Have a SAT solver prove that `cnf` has no model, check the proof, and write it.
+
+    Returns
+    -------
+    int
+        The number of lines.
+
+    Raises
+    ------
+    ValueError
+        If the formula has a model.
+    ProofError
+        If the solver's proof does not hold; nothing is written then.
+    """
+    proof = drup_proof(cnf)
+    check_drup(cnf, proof)
+    with atomic_write(path) as file:
+        file.write("".join(f"{line}\n" for line in proof).encode())
+    return len(proof)
 
 
 def _parsed(number: int, line: str, variables: int) -> tuple[bool, Key]:

@@ -137,5 +137,5 @@ def test_predicted_time_grows_like_two_to_the_n() -> None:
 def test_what_takes_hours_or_too_much_memory_is_refused_with_numbers() -> None:
     assert "hours" in (refusal(Prediction(8000.0, 1e6, 1e12)) or "")
     assert "GiB of memory" in (refusal(Prediction(1.0, 1e15, 1e12)) or "")
-    assert "years" in (refusal(predict(find_path("direct", CNF), CNFSize(60, 200, 3))) or "")
+    assert "years" in (refusal(predict(find_path("direct", CNF), CNFSize(57, 200, 3))) or "")
     assert "GiB" in (refusal(predict(find_path("direct", CNF, order=2), CNFSize(80, 200, 3))) or "")
