@@ -1,23 +1,15 @@
-"""The constants of the hard side: what a scheme of the distributed PCP costs, and when it would pay.
+"""The constants of the hard side: what a scheme of the distributed PCP costs, compressed and not.
 
 For entries B the encodings of order k satisfy B^k = κ ln(8 Π(N_t+1)), where
     direct       κ = m + 2^(k-1) - 2                          (signed encoding of m coordinates)
     general      κ = (D + t)/(t - t_no)                       (after the distributed PCP)
     complement   κ = D/(t - t_no) + (2^(k-1) - 2) r/(t - t_no),   r the copies of a marker,
 so the PCP pays in entries once its κ is below m, which grows like ln n while κ belongs to the scheme
-alone. As n grows, b = B/(ln n)^(1/k) tends to ((k-1)κ)^(1/k).
+alone: see crossovers.py. As n grows, b = B/(ln n)^(1/k) tends to ((k-1)κ)^(1/k).
 
 How small κ can be. The general form has κ ≥ 2, as D ≥ t. In the complement the markers must
 outweigh about N^(k-2) mixtures, so r/(t - t_no) → (k-2)/(k-1) and κ → 1 is possible for k = 2 only,
 κ → 2 for k = 3, κ → 5 for k = 4: from order 3 on it is no better than the general form.
-
-What it takes to pay. With all coordinates κ ≥ q^((k-1)T) length/(length - agreement), while m ≤ T L.
-- Reed-Solomon: k(L-1) < q, so q^((k-1)T) < T(q/k + 1) + 2^(k-1) - 2 would have to hold with q > T: never.
-- Hermitian over GF(r²): L ≤ s + 1 ≤ r³/k, so r^(2(k-1)T) < T r³/k + 2^(k-1) - 2: only for k = 2 and T = 1,
-  from r = 11 on. Then m = L ≈ 190 already pays in entries; but the messages outnumber the 2^n
-  assignments by far: an encoding with small entries that proves no hardness.
-- A tower of curves over GF(r²) with length ≥ (r-1) genus at every length (Garcia, Stichtenoth)
-  gives both, small entries and few messages: `tower_crossover` finds the n, of thousands of digits.
 
 Glossary
 --------
@@ -25,25 +17,20 @@ Glossary
 b          coordinate: B/(ln n)^(1/k), n the most tokens.
 regime     ``genuine`` where coordinates are shared between tuples, ``saturated`` where there is one
            for each point and tuple of the first k-1 sets: brute force in disguise.
-density    clauses per variable: m = density · n, N = 2^(n/k).
-
-References
-----------
-[R18] Rubinstein. Hardness of approximate nearest neighbor search. STOC 2018.
-Garcia, Stichtenoth. On the asymptotic behaviour of some towers of function fields over finite fields. 1996.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import ceil, exp, inf, log, log2, log10
+from math import exp, inf, log, log2
 
 from ..instances.max_inner_product import GapSize
 from ..instances.orthogonal_vectors import VectorsSize
-from .codes import Hermitian, pole_orders
+from .arrows import Path
 from .encoding import decision_beta
-from .finite_fields import least_prime_above, prime_powers
+from .gap import distributed_pcp
+from .reduction import Size
 from .schemes import Scheme, choose_scheme
 from .threshold_encoding import marker_copies, threshold_beta
 
@@ -88,31 +75,6 @@ class Constants:
         return min(self.general.kappa, self.complement.kappa) < self.direct.kappa
 
 
-@dataclass(frozen=True, slots=True)
-class Crossover:
-    """Where a family of codes first beats the direct encoding in entries.
-
-    Parameters
-    ----------
-    variables : float
-        n, the number of variables; infinite only where log10_variables says more.
-    log10_variables : float
-        Its logarithm.
-    field, rows, columns : int
-        q, T and L of the scheme; 0 columns where only a rate is known.
-    message_bits : float
-        log2 of the number of messages, per variable: a reduction says something about SAT where
-        this is below 1/k.
-    """
-
-    variables: float
-    log10_variables: float
-    field: int
-    rows: int
-    columns: int
-    message_bits: float
-
-
 def constants(size: VectorsSize, scheme: Scheme) -> Constants:
     """Work out the constants of `scheme` for a source of `size`.
 
@@ -140,6 +102,36 @@ def constants(size: VectorsSize, scheme: Scheme) -> Constants:
         complement_full=_complement(instances[1]),
         direct=_encoded(size.sets, size.dimension + 2 ** (scheme.order - 1) - 2, 1),
     )
+
+
+def path_constants(path: Path, size: Size) -> Constants:
+    """Work out the constants of the scheme that a path through the distributed PCP would choose.
+
+    Parameters
+    ----------
+    path : Path
+        Has `distributed_pcp` in it, such as ``find_path("gap", CNF)``.
+    size : Size
+        Of the path's source.
+
+    Raises
+    ------
+    ValueError
+        If the path does not go through the distributed PCP.
+
+    Examples
+    --------
+    >>> from cubicwall.instances.cnf import CNF, CNFSize
+    >>> from cubicwall.reductions.arrows import find_path
+    >>> path_constants(find_path("gap", CNF, order=3), CNFSize(9, 60, 3)).messages
+    961
+    """
+    sizes = [size, *(claim.target for claim in path.claims(size))]
+    for before, arrow, options in zip(sizes, path.arrows, path.options, strict=False):
+        if arrow is distributed_pcp and isinstance(before, VectorsSize):
+            chosen = {name: value for name, value in options.items() if name != "compress"}
+            return constants(before, choose_scheme(before, **chosen))
+    raise ValueError(f"Argument 'path' must go through distributed_pcp, not {list(path.names)}.")
 
 
 def constants_table(size: VectorsSize, columns: Iterable[int] = (1, 2, 3, 4)) -> list[Constants]:
@@ -187,88 +179,6 @@ def decision_coordinate(order: int, kappa: float, vectors: int) -> float:
     """
     tokens = log(vectors + 1)
     return float((kappa * (log(8) + (order - 1) * tokens) / tokens) ** (1 / order))
-
-
-def crossover(family: str, order: int, *, density: float = 4.26) -> Crossover | None:
-    """Find the least n at which some scheme of a family has a smaller κ than the direct encoding.
-
-    All coordinates are counted: compressed ones grow with N and are no constants.
-
-    Parameters
-    ----------
-    family : str
-        ``reed-solomon`` or ``hermitian``.
-    order : int
-        k ≥ 2.
-    density : float
-        Clauses per variable.
-
-    Returns
-    -------
-    Crossover or None
-        None where none ever does, as the head of this file shows.
-
-    Examples
-    --------
-    >>> found = crossover("hermitian", 2)
-    >>> found.field, found.rows, found.columns, round(found.variables), found.message_bits > 1
-    (121, 1, 192, 45, True)
-    >>> crossover("hermitian", 3) is crossover("reed-solomon", 2) is None
-    True
-    """
-    if family not in ("reed-solomon", "hermitian"):
-        raise ValueError(f"Argument 'family' must be reed-solomon or hermitian, not {family!r}.")
-    if family == "reed-solomon" or order > 2:
-        return None
-    # From r = 11 on some L pays, and a larger r needs a larger L > r²: the first r that pays is the best.
-    for root in prime_powers():
-        length = root**3
-        for L, (pole, _, _) in enumerate(pole_orders(root, (length - 1) // order), start=1):
-            if length * root**2 < L * (length - order * pole):
-                code = Hermitian(root**2, L)
-                bits = 2 * log2(root) * code.freedom(order) * density / L
-                return Crossover(L / density, log10(L / density), root**2, 1, L, bits)
-    raise AssertionError("unreachable: r = 11 pays")
-
-
-def tower_crossover(order: int, *, density: float = 4.26, share: float = 0.5) -> Crossover:
-    """Find the n at which codes from a tower of curves beat the direct encoding and still prove hardness.
-
-    One-point codes on curves with length ≥ (r-1) genus, at half the length in poles (agreement/length =
-    λ = ½): L = s + 1 - genus, at most q^((k-1)s) messages. Per variable their logarithm is
-
-        density (k-1) log2(q)/T · 1/(1 - k/(λ(r-1))),    to be at most share/k,
-
-    and κ = q^((k-1)T)/(1-λ), which must be below m = density · n.
-
-    Parameters
-    ----------
-    order : int
-        k ≥ 2.
-    density : float
-        Clauses per variable.
-    share : float
-        In (0, 1): the messages may number N^share, so that attention in n^(k-share) time is what
-        the reduction speaks of.
-
-    Examples
-    --------
-    >>> found = tower_crossover(3)
-    >>> found.rows > 100, found.log10_variables > 1000
-    (True, True)
-    """
-    if not 0 < share < 1:
-        raise ValueError(f"Argument 'share' must lie in (0, 1), not {share}.")
-    half = 0.5
-    rows = 1
-    while True:
-        root = least_prime_above(max(rows, ceil(order / half) + 1))
-        bits = density * (order - 1) * 2 * log2(root) / rows / (1 - order / (half * (root - 1)))
-        if bits <= share / order:
-            break
-        rows += 1
-    logarithm = ((order - 1) * rows * 2 * log(root) - log((1 - half) * density)) / log(10)
-    return Crossover(_exp(logarithm * log(10)), logarithm, root**2, rows, 0, bits)
 
 
 def _general(size: GapSize) -> Encoded:

@@ -6,18 +6,20 @@ from itertools import islice
 from math import inf, log
 
 import pytest
+from cubicwall.instances.cnf import CNF, CNFSize
 from cubicwall.instances.max_inner_product import GapSize
 from cubicwall.instances.orthogonal_vectors import OrthogonalVectors, VectorsSize
 from cubicwall.instances.vector_families import random_orthogonal_vectors
+from cubicwall.reductions.arrows import find_path
 from cubicwall.reductions.codes import Hermitian, ReedSolomon
 from cubicwall.reductions.constants import (
     constants,
     constants_table,
-    crossover,
     decision_coordinate,
     limit_coordinate,
-    tower_crossover,
+    path_constants,
 )
+from cubicwall.reductions.crossovers import crossover, tower_crossover
 from cubicwall.reductions.encoding import signed_encoding
 from cubicwall.reductions.gap import distributed_pcp
 from cubicwall.reductions.schemes import Scheme, choose_scheme
@@ -55,6 +57,14 @@ def test_the_table_bounds_what_is_made(order: int) -> None:
         assert instance.dimension <= found.compressed <= found.full
         assert next(threshold_encoding(instance)).entry_bound <= found.general.entry_bound * (1 + 1e-12)
         assert next(threshold_encoding(instance)).coordinate <= found.general.coordinate * (1 + 1e-12)
+
+
+def test_a_path_tells_its_constants_beforehand() -> None:
+    found = path_constants(find_path("gap", CNF, order=2, columns=3), CNFSize(8, 30, 3))
+    assert found.size == VectorsSize((16, 16), 30)
+    assert found.scheme == choose_scheme(found.size, columns=3)
+    with pytest.raises(ValueError, match="'path' must go through distributed_pcp"):
+        path_constants(find_path("direct", CNF), CNFSize(8, 30, 3))
 
 
 def test_regimes_are_told_apart() -> None:
