@@ -188,7 +188,7 @@ class Verifier:
         )
 
     def instances(self) -> Iterator[GapMaxInnerProduct]:
-        """Make the instance of every message, one at a time, in the order of `Scheme.message`."""
+        """Make the instance of every message, one at a time, in the order of `Scheme.messages_in_order`."""
         maker = f"distributed_pcp({self.scheme}) of {self.vectors.provenance.maker}"
         for word in self.scheme.messages_in_order():
             yield GapMaxInnerProduct(
