@@ -1,7 +1,8 @@
 # Two commands: `make demo` and `make test`. Each makes its own .venv from nothing.
 PYTHON ?= python3
 BIN := .venv/bin
-PACKAGES := cubicwall cubicwall.instances cubicwall.algorithms cubicwall.reductions cubicwall.verification cubicwall.experiments
+PACKAGES := instances algorithms reductions verification experiments
+MODULES := cubicwall cubicwall.cli cubicwall.console cubicwall.generating cubicwall.__main__
 WORKERS ?= 2
 # Compiled kernels are kept beside the environment that made them.
 export NUMBA_CACHE_DIR := $(CURDIR)/.venv/numba
@@ -24,7 +25,7 @@ lint: .venv/linted
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	mkdir -p .typing && ln -sfn .. .typing/cubicwall
-	MYPYPATH=.typing $(BIN)/mypy $(PACKAGES:%=-p %)
+	MYPYPATH=.typing $(BIN)/mypy $(MODULES:%=-m %) $(PACKAGES:%=-p cubicwall.%)
 
 # Builds in a copy of what git tracks, so that no stale build/ leaks into the wheel, then runs it from outside.
 wheel: .venv/linted

@@ -65,7 +65,7 @@ def solve(
     ] = None,
     force: Force = False,
 ) -> int:
-    """Decide FILE through attention; prints as in SAT competitions, exit 10 for YES, 20 for NO, 0 for UNKNOWN."""
+    """Decide FILE through attention; prints and exits as in SAT competitions: 10 YES, 20 NO, 0 UNKNOWN."""
     from .instances.answer import No, Undecided, Yes
     from .instances.cnf import CNF
 
@@ -93,7 +93,8 @@ def solve(
         truth = decide(instance)
         if isinstance(truth, No) != isinstance(answer, No):
             raise BrokenPromiseError(
-                f"the answer {type(answer).__name__} is wrong: an independent solver says {type(truth).__name__}"
+                f"the answer {type(answer).__name__} is wrong: "
+                f"an independent solver says {type(truth).__name__}"
             )
         out.note("c an independent solver agrees")
     if proof is not None and isinstance(answer, No) and isinstance(instance, CNF):
@@ -157,7 +158,7 @@ def audit(
     ] = False,
     force: Force = False,
 ) -> int:
-    """Run FILE along the path and print each arrow's claim beside what was measured; exit 1 if one is broken."""
+    """Run FILE along the path and print each arrow's claim beside its measurement; exit 1 if one breaks."""
     solution = _through(out, _read(file), via, order, oracle, seed, force, counting=counting)
     if solution is None:
         return 0
@@ -177,7 +178,7 @@ def reduce(
     counting: Annotated[bool, typer.Option("--count", help="Ask how many instead of whether.")] = False,
     force: Force = False,
 ) -> int:
-    """Write the first instance that FILE reduces to into a folder, for any outside program to answer; see `lift`."""
+    """Write what FILE reduces to into a folder, for any outside program to answer; see `lift`."""
     from .reductions.replay import begin
 
     instance = _read(file)
@@ -195,7 +196,7 @@ def lift(
         Path, typer.Argument(help="The answer: an output as .npy, or .json for other instances.")
     ],
 ) -> int:
-    """Answer the pending instance of FOLDER; writes the next one, or prints the final answer as `solve` does."""
+    """Answer the pending instance of FOLDER; writes the next one, or prints the answer as `solve` does."""
     from .reductions.replay import BreachError, source_kind
     from .reductions.replay import lift as lift_answer
 

@@ -148,7 +148,7 @@ def _shared(
     """Hold the options that every verb has."""
 
 
-class _OutOfTime(BaseException):  # noqa: N818 -- like KeyboardInterrupt, no handler of errors may swallow it
+class _OutOfTime(BaseException):
     pass
 
 

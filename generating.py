@@ -181,7 +181,8 @@ def _regular(degree: int, vertices: int, seed: int) -> Any:
         return nx.random_regular_graph(degree, vertices, seed=_generator(seed))
     except nx.NetworkXError as rule:
         raise ValueError(
-            f"Arguments 'degree' and 'vertices' must allow a regular graph, not {degree} and {vertices}: {rule}"
+            f"Arguments 'degree' and 'vertices' must allow a regular graph, "
+            f"not {degree} and {vertices}: {rule}"
         ) from None
 
 

@@ -41,7 +41,7 @@ from numba.extending import intrinsic
 
 LANES = 32
 ROWS = 32
-GROUP = 4  # panels that share a chunk while it is in the nearest cache
+GROUP = 8  # panels that share a chunk while it is in the nearest cache
 TILE = 4  # rows (or columns of values) of a register tile, which is TILE × LANES
 HEADROOM = 32.0  # weights stay below 2^HEADROOM
 BOUNDED = 400.0  # logits below this, in base 2, need no ceiling: 2^±400 and its sums are ordinary numbers
@@ -135,7 +135,9 @@ def _product(accumulate: bool) -> Any:
         def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             C, c, A, a, stride, B, b, length = arguments
             C, A, B = (_pointer(context, builder, signature.args[i], x) for i, x in ((0, C), (2, A), (5, B)))
-            tile = [(r, v, cgutils.alloca_once(builder, _VECTOR)) for r in range(TILE) for v in range(_VECTORS)]
+            tile = [
+                (r, v, cgutils.alloca_once(builder, _VECTOR)) for r in range(TILE) for v in range(_VECTORS)
+            ]
             rows = [builder.add(c, _at(LANES * r)) for r in range(TILE)]
             for r, v, register in tile:
                 builder.store(_load(builder, C, rows[r], v) if accumulate else _splat(0.0), register)
@@ -148,9 +150,7 @@ def _product(accumulate: bool) -> Any:
                     for r in range(TILE)
                 ]
                 for r, v, register in tile:
-                    builder.store(
-                        _multiply_add(builder, left[r], right[v], builder.load(register)), register
-                    )
+                    builder.store(_multiply_add(builder, left[r], right[v], builder.load(register)), register)
             for r, v, register in tile:
                 _store(builder, builder.load(register), C, rows[r], v)
             return context.get_dummy_value()
@@ -201,9 +201,7 @@ def _exceed(typing: Any, S: Any, rows: Any, M: Any, m: Any) -> Any:
         with cgutils.for_range(builder, rows, intp=_I64) as loop:
             row = builder.mul(loop.index, _at(LANES))
             for v in range(_VECTORS):
-                builder.store(
-                    _larger(builder, builder.load(peak[v]), _load(builder, S, row, v)), peak[v]
-                )
+                builder.store(_larger(builder, builder.load(peak[v]), _load(builder, S, row, v)), peak[v])
         above = ir.Constant(ir.VectorType(ir.IntType(1), _WIDTH), [0] * _WIDTH)
         for v in range(_VECTORS):
             excess = builder.fsub(builder.load(peak[v]), _load(builder, M, m, v))
@@ -213,6 +211,17 @@ def _exceed(typing: Any, S: Any, rows: Any, M: Any, m: Any) -> Any:
         )
 
     return types.boolean(S, types.intp, M, types.intp), emit
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _take(typing: Any, counter: Any) -> Any:
+    """counter[0]++, atomically: the next item for whichever thread is free."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pointer = _pointer(context, builder, signature.args[0], arguments[0])
+        return builder.atomic_rmw("add", pointer, _at(1), "monotonic")
+
+    return types.int64(counter), emit
 
 
 _multiply, _multiply_accumulate = _product(False), _product(True)
@@ -263,7 +272,7 @@ def _aligned(size: int) -> Any:
 @nb.njit(parallel=True, nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def order_two(
     Q: Any, K: Any, V: Any, where: Any, n: int, n_1: int, dimension: int, columns: int, bounded: bool,
-    first: int, last: int, ceilings: Any, masses: Any, moments: Any,
+    counter: Any, last: int, workers: int, ceilings: Any, masses: Any, moments: Any,
 ) -> None:  # fmt: skip
     """Items first..last of order 2: fill ceilings, masses (batch, slabs, n), moments (batch, slabs, n, e).
 
@@ -274,9 +283,13 @@ def order_two(
     slabs = masses.shape[1]
     panels, chunks = -(-n // LANES), -(-n_1 // ROWS)
     groups, depth = -(-panels // GROUP), columns + 1
-    for item in nb.prange(first, last):
+    for _ in nb.prange(workers):
+      S, M, sums = _aligned(ROWS * LANES), _aligned(GROUP * LANES), _aligned(GROUP * depth * LANES)
+      while True:
+        item = _take(counter)
+        if item >= last:
+            break
         slab, group, entry = item % slabs, item // slabs % groups, item // slabs // groups
-        S, M, sums = _aligned(ROWS * LANES), _aligned(GROUP * LANES), _aligned(GROUP * depth * LANES)
         M[:] = 0.0 if bounded else -np.inf
         sums[:] = 0.0
         members = min(GROUP, panels - group * GROUP)
@@ -303,7 +316,7 @@ def order_two(
 def order_three(
     Q: Any, K_1: Any, V_1: Any, K_2: Any, V_2: Any, where: Any, n: int, n_1: int, n_2: int,
     dimension: int, columns: int, bounded: bool,
-    first: int, last: int, ceilings: Any, masses: Any, moments: Any,
+    counter: Any, last: int, workers: int, ceilings: Any, masses: Any, moments: Any,
 ) -> None:  # fmt: skip
     """Items first..last of order 3: fill ceilings, masses (batch, slabs, n), moments (batch, slabs, n, e).
 
@@ -314,10 +327,14 @@ def order_three(
     panels, chunks = -(-n_2 // LANES), -(-n_1 // ROWS)
     lines = columns + 1
     depth = 2 * lines  # the sums over K_1 for the panel at hand, then those over K_1 and K_2 together
-    for item in nb.prange(first, last):
+    for _ in nb.prange(workers):
+      S, A = _aligned(ROWS * LANES), _aligned(ROWS * dimension)
+      M, sums = _aligned(GROUP * LANES), _aligned(GROUP * depth * LANES)
+      while True:
+        item = _take(counter)
+        if item >= last:
+            break
         slab, i, entry = item % slabs, item // slabs % n, item // slabs // n
-        S, A = _aligned(ROWS * LANES), _aligned(ROWS * dimension)
-        M, sums = _aligned(GROUP * LANES), _aligned(GROUP * depth * LANES)
         M[:] = 0.0 if bounded else -np.inf
         sums[:] = 0.0
         query = (where[0, entry] * n + i) * dimension

@@ -36,6 +36,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, overload
 
+import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -261,9 +262,7 @@ def _balanced(arguments: AttentionArguments) -> _Plan:
         for array, shift in zip(arrays, (*logit_shifts, *value_shifts), strict=True)
     ]
     where = [
-        np.broadcast_to(
-            np.arange(len(own)).reshape(array.shape[:-2]), arguments.batch
-        ).ravel()
+        np.broadcast_to(np.arange(len(own)).reshape(array.shape[:-2]), arguments.batch).ravel()
         for own, array in zip(moved, arrays, strict=True)
     ]
     return _Plan(
@@ -282,9 +281,7 @@ def _own_batches(array: Array, shift: int) -> Float64:
     return np.ldexp(flat, -shift) if shift else flat
 
 
-def _finished(
-    arguments: AttentionArguments, plan: _Plan, sums: _Sums, return_lse: bool
-) -> Any:
+def _finished(arguments: AttentionArguments, plan: _Plan, sums: _Sums, return_lse: bool) -> Any:
     shape = (*arguments.batch, arguments.sizes[0])
     output = np.ldexp(sums.output, plan.exponent).astype(arguments.dtype, copy=False)
     output = output.reshape(*shape, arguments.columns)
@@ -331,7 +328,7 @@ def _kernel_sums(plan: _Plan) -> _Sums:
     for first in range(0, items, step):
         last = min(items, first + step)
         with _ONE_AT_A_TIME:
-            kernel(*packed, d, columns, bounded, first, last, ceilings, masses, moments)
+            kernel(*packed, d, columns, bounded, np.array([first]), last, numba.get_num_threads(), ceilings, masses, moments)
     ceiling = ceilings.max(axis=1)
     share = np.exp2(ceilings - ceiling[:, None])
     mass = (share * masses).sum(axis=1)
@@ -377,9 +374,7 @@ def _plain_sums(plan: _Plan) -> _Sums:
     return _Sums(lse=lse, output=output)
 
 
-def _plain_rows(
-    Q: Float64, keys: Sequence[Float64], values: Sequence[Float64]
-) -> tuple[Float64, Float64]:
+def _plain_rows(Q: Float64, keys: Sequence[Float64], values: Sequence[Float64]) -> tuple[Float64, Float64]:
     peak, mass = np.full(len(Q), -np.inf), np.zeros(len(Q))
     moments = np.zeros((len(Q), values[0].shape[1]))
     for K, V in _tuples(keys[:-1], values[:-1], keys[-1].shape[0] * len(Q)):

@@ -1,4 +1,4 @@
-"""How long the main job takes: random 3-SAT at ratio 4.26, decided and counted through exact tensor attention.
+"""How long the main job takes: random 3-SAT at ratio 4.26, decided and counted through exact attention.
 
 Usage: python benchmarks/end_to_end.py [VARIABLES ...]        (30 and 36 unless given)
 

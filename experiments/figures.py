@@ -95,7 +95,8 @@ def draw_decisions(rows: Sequence[tuple[str, npt.NDArray[np.float64]]], file: Pa
     axes.set_ylabel("softmax mass on tuples of real tokens")
     axes.set_title(
         f"One point a query row; bars are the error ±{ACCURACY} that every oracle may make.\n"
-        f"A row with a model lies above 8/17 (blue), one without below 1/9 (orange): no bar of one kind reaches the other.",
+        "A row with a model lies above 8/17 (blue), one without below 1/9 (orange): "
+        "no bar of one kind reaches the other.",
         loc="left",
         fontsize=9,
     )

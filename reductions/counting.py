@@ -13,8 +13,9 @@ near S both masses are near ½ and it is about 4εS. So: ask with W = 1, which f
 within a sixth at least, and where the interval is still too long ask once more with W_i = S_i.
 With ε = 1/(16 N_1 (1 + ΠN_t)) the second interval's length is below 0.6 for every source.
 
-The second call is for sources with very many solutions; ordinary ones are done after one. ε falls below what float64 can deliver near 2^40 tuples: there
-an oracle that computes in float64 cannot keep the promise asked of it.
+The second call is for sources with very many solutions; ordinary ones are done after one. Near
+2^40 tuples ε falls below what float64 can deliver: there an oracle that computes in float64 cannot
+keep the promise asked of it.
 
 Cost: at most two attention calls.
 """

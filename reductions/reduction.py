@@ -165,7 +165,8 @@ class Reduction(Generic[Source, Options, Target, Reply, Result]):
             return _verified(target, (yield target))
 
         def between_doors() -> Steps[Target, Reply, Result]:
-            return _verified(source, (yield from chain(self.__wrapped__(source, *args, **options), door)))
+            answer: Result = yield from chain(self.__wrapped__(source, *args, **options), door)
+            return _verified(source, answer)
 
         return between_doors()
 

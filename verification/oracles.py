@@ -146,10 +146,11 @@ def _outside(module: str, function: str) -> Callable[[TensorAttention], object]:
         sys.path.insert(0, "")
     try:
         found = getattr(import_module(module), function)
-    except (ImportError, AttributeError) as missing:
+    except Exception as failure:  # whatever the outside module raises while it is imported
         raise ValueError(
-            f"Argument 'oracle' must name a function that can be imported: {missing}."
-        ) from missing
+            f"Argument 'oracle' must name a function that can be imported, "
+            f"not {module}:{function} ({type(failure).__name__}: {failure})."
+        ) from failure
     if not callable(found):
         raise ValueError(f"Argument 'oracle' must name a function; {module}:{function} is not callable.")
     oracle: Callable[[TensorAttention], object] = found

@@ -68,7 +68,7 @@ def test_paths_that_do_not_fit_are_refused_by_name(
 def test_path_search_finds_decisions_and_counts_apart() -> None:
     assert ("split_and_list", "signed_encoding") in set(paths("CNF"))
     assert list(paths("CNF", counting=True)) == [("split_and_list", "counting_encoding")]
-    with pytest.raises(ValueError, match="'target' must be one of .*, not 'Nowhere'"):
+    with pytest.raises(ValueError, match=r"'target' must be one of .*, not 'Nowhere'"):
         list(paths("CNF", "Nowhere"))
 
 

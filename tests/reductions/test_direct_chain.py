@@ -99,7 +99,7 @@ def test_beta_cut_to_a_third_breaks_the_decision_on_the_complete_cnf() -> None:
 
 @pytest.mark.parametrize("variables", [12, 15])
 def test_beta_cut_to_a_third_breaks_the_decision_on_random_formulas(variables: int) -> None:
-    """The bound is not loose by a large factor: more than half of the UNSAT formulas at the threshold break."""
+    """The bound is not loose by a large factor: most UNSAT formulas at the threshold break."""
     drawn = (random_ksat(variables, ratio=4.26, rng=np.random.default_rng([s, variables])) for s in range(60))
     unsatisfiable = [cnf for cnf in drawn if isinstance(satisfiable(cnf), No)]
     broken = [broken_at_a_third(cnf) for cnf in unsatisfiable]
