@@ -28,13 +28,16 @@ Oracle = Callable[[TensorAttention], Any]
 
 
 def formula(number: int) -> tuple[CNF, int]:
-    """Return formula `number` and the order at which it is reduced; order 4 has most messages, so small n."""
+    """Return formula `number` and the order at which it is reduced.
+
+    The number of messages grows like m^(k-1), so those of order 4 are shorter.
+    """
     rng = np.random.default_rng([6, number])
     order = 2 + number % 3
-    variables = int(rng.integers(6, 9 if order == 4 else 13))
+    variables, ratio = int(rng.integers(6, 9 if order == 4 else 13)), float(rng.uniform(2, 4))
     if number % 2:
-        return random_ksat(variables, ratio=float(rng.uniform(2, 4)), rng=rng), order
-    return forced_unsat_ksat(variables, ratio=float(rng.uniform(4.5, 6)), rng=rng), order
+        return random_ksat(variables, ratio=ratio, rng=rng), order
+    return forced_unsat_ksat(variables, ratio=ratio + (order < 4) * 2, rng=rng), order
 
 
 def shared_truth() -> Oracle:
