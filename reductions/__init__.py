@@ -7,7 +7,7 @@ from .gap import distributed_pcp
 from .reduction import Claim, OracleError, Reduction, chain, run
 from .sparsification import sparsify
 from .splitting import split_and_list
-from .threshold_encoding import complement_encoding, threshold_encoding
+from .threshold_encodings import complement_encoding, threshold_encoding
 
 __all__ = [
     "Claim",

@@ -25,7 +25,7 @@ from .gap import distributed_pcp
 from .reduction import Claim, Reduction, Size, chain, run
 from .sparsification import sparsify
 from .splitting import split_and_list
-from .threshold_encoding import complement_encoding, threshold_encoding
+from .threshold_encodings import complement_encoding, threshold_encoding
 from .trace import Hop, traced
 
 if TYPE_CHECKING:

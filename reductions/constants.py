@@ -32,7 +32,7 @@ from .encoding import decision_beta
 from .gap import distributed_pcp
 from .reduction import Size
 from .schemes import Scheme, choose_scheme
-from .threshold_encoding import marker_copies, threshold_beta
+from .threshold_encodings import marker_copies, threshold_beta
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +75,13 @@ class Constants:
         return min(self.general.kappa, self.complement.kappa) < self.direct.kappa
 
 
-def constants(size: VectorsSize, scheme: Scheme) -> Constants:
+def scheme_constants(size: VectorsSize, scheme: Scheme) -> Constants:
     """Work out the constants of `scheme` for a source of `size`.
 
     Examples
     --------
     >>> size = VectorsSize((8, 8, 8), 60)
-    >>> found = constants(size, choose_scheme(size))
+    >>> found = scheme_constants(size, choose_scheme(size))
     >>> found.regime, found.messages, found.compressed, round(found.general.kappa, 1)
     ('saturated', 961, 1984, 72.0)
     """
@@ -130,7 +130,7 @@ def path_constants(path: Path, size: Size) -> Constants:
     for before, arrow, options in zip(sizes, path.arrows, path.options, strict=False):
         if arrow is distributed_pcp and isinstance(before, VectorsSize):
             chosen = {name: value for name, value in options.items() if name != "compress"}
-            return constants(before, choose_scheme(before, **chosen))
+            return scheme_constants(before, choose_scheme(before, **chosen))
     raise ValueError(f"Argument 'path' must go through distributed_pcp, not {list(path.names)}.")
 
 
@@ -152,7 +152,7 @@ def constants_table(size: VectorsSize, columns: Iterable[int] = (1, 2, 3, 4)) ->
     Hermitian(field=9, columns=3), rows=2 4782969 177147 1728
     """
     return [
-        constants(size, choose_scheme(size, family=family, columns=L))
+        scheme_constants(size, choose_scheme(size, family=family, columns=L))
         for L in columns
         for family in ("reed-solomon", "hermitian")
     ]

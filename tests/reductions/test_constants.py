@@ -13,17 +13,17 @@ from cubicwall.instances.vector_families import random_orthogonal_vectors
 from cubicwall.reductions.arrows import find_path
 from cubicwall.reductions.codes import Hermitian, ReedSolomon
 from cubicwall.reductions.constants import (
-    constants,
     constants_table,
     decision_coordinate,
     limit_coordinate,
     path_constants,
+    scheme_constants,
 )
 from cubicwall.reductions.crossovers import crossover, tower_crossover
 from cubicwall.reductions.encoding import signed_encoding
 from cubicwall.reductions.gap import distributed_pcp
 from cubicwall.reductions.schemes import Scheme, choose_scheme
-from cubicwall.reductions.threshold_encoding import complement_encoding, threshold_encoding
+from cubicwall.reductions.threshold_encodings import complement_encoding, threshold_encoding
 from numpy.random import default_rng
 
 
@@ -34,7 +34,7 @@ def source(order: int) -> OrthogonalVectors:
 @pytest.mark.parametrize("order", [2, 3, 4])
 def test_the_table_is_what_the_arrows_claim(order: int) -> None:
     vectors = source(order)
-    found = constants(vectors.size, choose_scheme(vectors.size, columns=2))
+    found = scheme_constants(vectors.size, choose_scheme(vectors.size, columns=2))
     claim = distributed_pcp.contract.claim(vectors.size, columns=2)
     gap = claim.target
     assert isinstance(gap, GapSize)
@@ -52,7 +52,7 @@ def test_the_table_is_what_the_arrows_claim(order: int) -> None:
 @pytest.mark.parametrize("order", [2, 3])
 def test_the_table_bounds_what_is_made(order: int) -> None:
     vectors = source(order)
-    found = constants(vectors.size, choose_scheme(vectors.size, columns=2))
+    found = scheme_constants(vectors.size, choose_scheme(vectors.size, columns=2))
     for instance in islice(distributed_pcp(vectors, columns=2), 3):
         assert instance.dimension <= found.compressed <= found.full
         assert next(threshold_encoding(instance)).entry_bound <= found.general.entry_bound * (1 + 1e-12)
@@ -68,14 +68,14 @@ def test_a_path_tells_its_constants_beforehand() -> None:
 
 
 def test_regimes_are_told_apart() -> None:
-    assert constants(VectorsSize((4096,) * 2, 4), Scheme(2, 2, ReedSolomon(3, 2))).regime == "genuine"
-    assert constants(VectorsSize((8,) * 2, 4), Scheme(2, 2, ReedSolomon(3, 2))).regime == "saturated"
-    assert constants(VectorsSize((10**4,) * 3, 18), Scheme(3, 6, ReedSolomon(7, 3))).messages == 2401
+    assert scheme_constants(VectorsSize((4096,) * 2, 4), Scheme(2, 2, ReedSolomon(3, 2))).regime == "genuine"
+    assert scheme_constants(VectorsSize((8,) * 2, 4), Scheme(2, 2, ReedSolomon(3, 2))).regime == "saturated"
+    assert scheme_constants(VectorsSize((10**4,) * 3, 18), Scheme(3, 6, ReedSolomon(7, 3))).messages == 2401
 
 
 def test_numbers_too_large_for_a_float_stay_exact_or_become_infinite() -> None:
     size = VectorsSize((2**20,) * 3, 256)
-    found = constants(size, choose_scheme(size, columns=2))
+    found = scheme_constants(size, choose_scheme(size, columns=2))
     assert found.full == found.scheme.code.field ** (1 + 2 * 128)
     assert found.general_full.kappa == inf
     assert 10**70 < found.general_full.entry_bound < inf
@@ -113,7 +113,7 @@ def test_the_hermitian_crossover_is_the_least_and_says_nothing_about_sat() -> No
         if code.agreement(2) >= code.length:
             return False
         size = VectorsSize((10**9,) * 2, columns)
-        made = constants(size, Scheme(2, 1, code))
+        made = scheme_constants(size, Scheme(2, 1, code))
         return made.complement_full.kappa < made.direct.kappa
 
     assert pays(found.field, found.columns)
@@ -128,7 +128,7 @@ def test_reed_solomon_codes_never_pay(order: int) -> None:
     for rows in range(1, 12):
         for columns in range(1, 12):
             size = VectorsSize((10**9,) * order, rows * columns)
-            made = constants(size, choose_scheme(size, rows=rows, columns=columns))
+            made = scheme_constants(size, choose_scheme(size, rows=rows, columns=columns))
             assert min(made.general_full.kappa, made.complement_full.kappa) > made.direct.kappa
 
 
@@ -138,7 +138,7 @@ def test_hermitian_codes_do_not_pay_from_order_three_on(order: int) -> None:
     for rows in (1, 2, 4):
         for columns in (1, 2, 5, 20):
             size = VectorsSize((10**9,) * order, rows * columns)
-            made = constants(size, choose_scheme(size, family="hermitian", rows=rows, columns=columns))
+            made = scheme_constants(size, choose_scheme(size, family="hermitian", rows=rows, columns=columns))
             assert min(made.general_full.kappa, made.complement_full.kappa) > made.direct.kappa
 
 

@@ -20,7 +20,7 @@ from cubicwall.reductions.encoding import NO_AT_MOST, YES_AT_LEAST
 from cubicwall.reductions.gap import Verifier
 from cubicwall.reductions.reduction import Reduction, run
 from cubicwall.reductions.schemes import choose_scheme
-from cubicwall.reductions.threshold_encoding import (
+from cubicwall.reductions.threshold_encodings import (
     complement_encoding,
     marker_copies,
     threshold_beta,
