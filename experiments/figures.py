@@ -62,10 +62,12 @@ def draw_arrows(graph: nx.MultiDiGraph, file: Path) -> None:
         names = sorted(graph[source][target])
         if source == target:
             x, y = place[source]
-            axes.text(x, y + 0.45, "↻ " + ", ".join(names), ha="center", color=BLUE, fontsize=8)
+            axes.text(x, y + 0.3, "↻ " + ", ".join(names), ha="center", color=BLUE, fontsize=8)
             continue
         for i, name in enumerate(names):
-            bend = 0.28 * (i - (len(names) - 1) / 2) + 0.12 * (depth[target] - depth[source] - 1)
+            # One that leaves out a column goes around what stands there, above and below in turn.
+            around = depth[target] > depth[source] + 1
+            bend = (0.26 + 0.1 * (i // 2)) * (-1) ** i if around else 0.28 * (i - (len(names) - 1) / 2)
             counting = graph[source][target][name]["counting"]
             _arrow(axes, nodes[source], nodes[target], name, bend, ORANGE if counting else BLUE)
     axes.set_axis_off()
