@@ -32,7 +32,7 @@ Array = NDArray[np.floating[Any]]
 _LARGEST_EXPONENT = {np.dtype(np.float64): 1000, np.dtype(np.float32): 120}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class AttentionArguments:
     """Arguments that fit together, as `checked` returns them.
 
@@ -85,13 +85,12 @@ class AttentionArguments:
     @property
     def logit_bound(self) -> float:
         """A bound on the magnitude of every logit; always finite."""
-        factors = (self.scale, float(self.dimension), *self.magnitudes[: self.order])
-        return math.ldexp(*_product(self._logit_factors))
+        return math.ldexp(*_magnitude_of_product(self._logit_factors))
 
     @property
     def value_bound(self) -> float:
         """A bound on the magnitude of every product of values, and so of every entry of the output."""
-        return math.ldexp(*_product(self._value_factors))
+        return math.ldexp(*_magnitude_of_product(self._value_factors))
 
     @property
     def _logit_factors(self) -> tuple[float, ...]:
@@ -227,7 +226,7 @@ def _batch(names: Sequence[str], arrays: Sequence[Array]) -> tuple[int, ...]:
     return batch
 
 
-def _scale(scale: float | None, d: int) -> float:
+def _scale(scale: object, d: int) -> float:
     if scale is None:
         if d == 0:
             raise ValueError("Argument 'scale' must be given where d = 0: its default is 1/d.")
@@ -251,7 +250,7 @@ def _magnitude(name: str, array: Array) -> float:
     return magnitude
 
 
-def _product(factors: Sequence[float]) -> tuple[float, int]:
+def _magnitude_of_product(factors: Sequence[float]) -> tuple[float, int]:
     """The magnitude of the product as mantissa and binary exponent, in any range."""
     mantissa, exponent = 1.0, 0
     for factor in factors:
@@ -266,7 +265,7 @@ def _refuse_overflow(arguments: AttentionArguments) -> None:
         ("Arguments 'Q', 'keys' and 'scale'", "|scale| · d · max|Q| · Π max|K_t|", arguments._logit_factors),
         ("Argument 'values'", "Π max|V_t|", arguments._value_factors),
     ):
-        mantissa, exponent = _product(factors)
+        mantissa, exponent = _magnitude_of_product(factors)
         if mantissa != 0.0 and exponent > largest:
             raise ValueError(
                 f"{names} must keep {rule} below 2^{largest} for {arguments.dtype} output, "

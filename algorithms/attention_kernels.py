@@ -35,9 +35,9 @@ from typing import Any
 
 import numba as nb
 import numpy as np
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba.core import cgutils, types
-from numba.extending import intrinsic
+from numba.extending import intrinsic as numba_intrinsic
 
 LANES = 32
 ROWS = 32
@@ -45,6 +45,10 @@ GROUP = 8  # panels that share a chunk while it is in the nearest cache
 TILE = 4  # rows (or columns of values) of a register tile, which is TILE × LANES
 HEADROOM = 32.0  # weights stay below 2^HEADROOM
 BOUNDED = 400.0  # logits below this, in base 2, need no ceiling: 2^±400 and its sums are ordinary numbers
+
+# numba's annotations describe what these do at compile time, not what they become.
+_intrinsic: Any = numba_intrinsic
+_register: Any = cgutils.alloca_once
 
 _WIDTH = 8
 _VECTORS = LANES // _WIDTH
@@ -130,14 +134,12 @@ def _exp2(builder: Any, t: Any, bounded: bool) -> Any:
 def _product(accumulate: bool) -> Any:
     """Make the intrinsic C (TILE, LANES) = Aᵀ B, or C += Aᵀ B, for A (length, TILE), B (length, LANES)."""
 
-    @intrinsic
+    @_intrinsic  # type: ignore[untyped-decorator]
     def product(typing: Any, C: Any, c: Any, A: Any, a: Any, stride: Any, B: Any, b: Any, length: Any) -> Any:
         def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             C, c, A, a, stride, B, b, length = arguments
             C, A, B = (_pointer(context, builder, signature.args[i], x) for i, x in ((0, C), (2, A), (5, B)))
-            tile = [
-                (r, v, cgutils.alloca_once(builder, _VECTOR)) for r in range(TILE) for v in range(_VECTORS)
-            ]
+            tile = [(r, v, _register(builder, _VECTOR)) for r in range(TILE) for v in range(_VECTORS)]
             rows = [builder.add(c, _at(LANES * r)) for r in range(TILE)]
             for r, v, register in tile:
                 builder.store(_load(builder, C, rows[r], v) if accumulate else _splat(0.0), register)
@@ -163,12 +165,12 @@ def _product(accumulate: bool) -> Any:
 def _weights(bounded: bool) -> Any:
     """Make the intrinsic S (rows, LANES) = 2^(S - M), D += its sum over rows; M = 0 if bounded."""
 
-    @intrinsic
+    @_intrinsic  # type: ignore[untyped-decorator]
     def weights(typing: Any, S: Any, rows: Any, M: Any, m: Any, D: Any, d: Any) -> Any:
         def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             S, rows, M, m, D, d = arguments
             S, M, D = (_pointer(context, builder, signature.args[i], x) for i, x in ((0, S), (2, M), (4, D)))
-            mass = [cgutils.alloca_once(builder, _VECTOR) for _ in range(_VECTORS)]
+            mass = [_register(builder, _VECTOR) for _ in range(_VECTORS)]
             ceiling = [_load(builder, M, m, v) for v in range(_VECTORS)]
             for v in range(_VECTORS):
                 builder.store(_load(builder, D, d, v), mass[v])
@@ -188,14 +190,14 @@ def _weights(bounded: bool) -> Any:
     return weights
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@_intrinsic  # type: ignore[untyped-decorator]
 def _exceed(typing: Any, S: Any, rows: Any, M: Any, m: Any) -> Any:
     """Whether any of S (rows, LANES) is above M + HEADROOM."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         S, rows, M, m = arguments
         S, M = (_pointer(context, builder, signature.args[i], x) for i, x in ((0, S), (2, M)))
-        peak = [cgutils.alloca_once(builder, _VECTOR) for _ in range(_VECTORS)]
+        peak = [_register(builder, _VECTOR) for _ in range(_VECTORS)]
         for v in range(_VECTORS):
             builder.store(_load(builder, S, _at(0), v), peak[v])
         with cgutils.for_range(builder, rows, intp=_I64) as loop:
@@ -213,22 +215,11 @@ def _exceed(typing: Any, S: Any, rows: Any, M: Any, m: Any) -> Any:
     return types.boolean(S, types.intp, M, types.intp), emit
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _take(typing: Any, counter: Any) -> Any:
-    """counter[0]++, atomically: the next item for whichever thread is free."""
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        pointer = _pointer(context, builder, signature.args[0], arguments[0])
-        return builder.atomic_rmw("add", pointer, _at(1), "monotonic")
-
-    return types.int64(counter), emit
-
-
 _multiply, _multiply_accumulate = _product(False), _product(True)
 _bounded_weights, _ceiling_weights = _weights(True), _weights(False)
 
 
-@nb.njit  # type: ignore[untyped-decorator]
+@nb.njit
 def _raise_ceiling(S: Any, rows: int, M: Any, m: int, sums: Any, first: int, depth: int) -> None:
     """Lift M to the lanes' largest logits where it must be, and scale their sums (depth, LANES) down."""
     for lane in range(LANES):
@@ -242,7 +233,7 @@ def _raise_ceiling(S: Any, rows: int, M: Any, m: int, sums: Any, first: int, dep
             M[m + lane] = peak
 
 
-@nb.njit  # type: ignore[untyped-decorator]
+@nb.njit
 def _absorb(
     A: Any, a: int, rows: int, B: Any, b: int, dimension: int, V: Any, v: int, columns: int,
     S: Any, M: Any, m: int, sums: Any, first: int, depth: int, bounded: bool,
@@ -261,7 +252,7 @@ def _absorb(
         _multiply_accumulate(sums, first + c * LANES, V, v + c, columns, S, 0, rows)
 
 
-@nb.njit  # type: ignore[untyped-decorator]
+@nb.njit
 def _aligned(size: int) -> Any:
     """Room for `size` numbers that starts on a cache line: loads that straddle two cost double."""
     room = np.empty(size + _WIDTH)
@@ -269,10 +260,10 @@ def _aligned(size: int) -> Any:
     return room[skipped : skipped + size]
 
 
-@nb.njit(parallel=True, nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@nb.njit(parallel=True, nogil=True, cache=True)
 def order_two(
     Q: Any, K: Any, V: Any, where: Any, n: int, n_1: int, dimension: int, columns: int, bounded: bool,
-    counter: Any, last: int, workers: int, ceilings: Any, masses: Any, moments: Any,
+    first: int, last: int, ceilings: Any, masses: Any, moments: Any,
 ) -> None:  # fmt: skip
     """Items first..last of order 2: fill ceilings, masses (batch, slabs, n), moments (batch, slabs, n, e).
 
@@ -283,13 +274,9 @@ def order_two(
     slabs = masses.shape[1]
     panels, chunks = -(-n // LANES), -(-n_1 // ROWS)
     groups, depth = -(-panels // GROUP), columns + 1
-    for _ in nb.prange(workers):
-      S, M, sums = _aligned(ROWS * LANES), _aligned(GROUP * LANES), _aligned(GROUP * depth * LANES)
-      while True:
-        item = _take(counter)
-        if item >= last:
-            break
+    for item in nb.prange(first, last):
         slab, group, entry = item % slabs, item // slabs % groups, item // slabs // groups
+        S, M, sums = _aligned(ROWS * LANES), _aligned(GROUP * LANES), _aligned(GROUP * depth * LANES)
         M[:] = 0.0 if bounded else -np.inf
         sums[:] = 0.0
         members = min(GROUP, panels - group * GROUP)
@@ -312,11 +299,11 @@ def order_two(
                 moments[entry, slab, i, c] = sums[line + c * LANES]
 
 
-@nb.njit(parallel=True, nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@nb.njit(parallel=True, nogil=True, cache=True)
 def order_three(
     Q: Any, K_1: Any, V_1: Any, K_2: Any, V_2: Any, where: Any, n: int, n_1: int, n_2: int,
     dimension: int, columns: int, bounded: bool,
-    counter: Any, last: int, workers: int, ceilings: Any, masses: Any, moments: Any,
+    first: int, last: int, ceilings: Any, masses: Any, moments: Any,
 ) -> None:  # fmt: skip
     """Items first..last of order 3: fill ceilings, masses (batch, slabs, n), moments (batch, slabs, n, e).
 
@@ -327,14 +314,10 @@ def order_three(
     panels, chunks = -(-n_2 // LANES), -(-n_1 // ROWS)
     lines = columns + 1
     depth = 2 * lines  # the sums over K_1 for the panel at hand, then those over K_1 and K_2 together
-    for _ in nb.prange(workers):
-      S, A = _aligned(ROWS * LANES), _aligned(ROWS * dimension)
-      M, sums = _aligned(GROUP * LANES), _aligned(GROUP * depth * LANES)
-      while True:
-        item = _take(counter)
-        if item >= last:
-            break
+    for item in nb.prange(first, last):
         slab, i, entry = item % slabs, item // slabs % n, item // slabs // n
+        S, A = _aligned(ROWS * LANES), _aligned(ROWS * dimension)
+        M, sums = _aligned(GROUP * LANES), _aligned(GROUP * depth * LANES)
         M[:] = 0.0 if bounded else -np.inf
         sums[:] = 0.0
         query = (where[0, entry] * n + i) * dimension

@@ -22,37 +22,25 @@ kills the child: use spawn.
 
 Glossary
 --------
-tuple      one choice of a token from each keys array; with a query it has one logit.
-slab       a range of K_1's tokens: with few query rows, slabs are what the threads share.
-ceiling    the running maximum; mass and moments are the sums of weights, and of weights times values.
+tuple      one choice j of a token from each keys array; with a query it has one logit.
 twin       `attention_by_blocks`: slow, short, and independent of the kernels.
 """
 
 from __future__ import annotations
 
 import math
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, overload
+from typing import Literal, overload
 
-import numba
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from . import attention_kernels as kernels
 from .attention_arguments import Array, AttentionArguments, checked
-
-Float64 = NDArray[np.float64]
-
-_ONE_AT_A_TIME = threading.Lock()
-_ITEMS = 32  # at least so many independent pieces of work, where the sizes allow it
-_SLAB_CHUNKS = 4  # and none shorter than this
-_TUPLES_A_CALL = 2e8  # a kernel call lasts under a second or so, and Ctrl-C waits for no longer
-_BLOCK = 2**20  # logits in a block of the plain version
+from .attention_sums import BLOCK, Plan, Sums, balanced, kernel_sums, plain_sums
 
 # Nanoseconds a tuple on two cores with AVX-512: `benchmarks/exact_attention.py` measures them.
-_KERNEL_COST = (0.11, 0.0115)  # constant, and for each of the d + e multiply-adds
+_KERNEL_COST = (0.20, 0.0095)  # constant, and for each of the d + e multiply-adds
 _PLAIN_COST = (5.0, 0.03)
 
 
@@ -145,9 +133,10 @@ def attention(
     array([[4.]])
     """
     arguments = checked(Q, keys, values, scale)
-    plan = _balanced(arguments)
-    sums = _kernel_sums if arguments.order <= 3 else _plain_sums
-    return _finished(arguments, plan, sums(plan), return_lse)
+    plan = balanced(arguments)
+    stream = kernel_sums if arguments.order <= 3 else plain_sums
+    output, lse = _finished(arguments, plan, stream(plan))
+    return (output, lse) if return_lse else output
 
 
 def attention_by_blocks(
@@ -171,7 +160,7 @@ def attention_by_blocks(
 
     Notes
     -----
-    Time Θ(n · Πn_t · (d + e)), memory O((n + Σn_t)(d + e)) beyond a block of 2^20 logits.
+    Time Θ(n · Πn_t · (d + e)), memory O((n + Σn_t)(d + e)) beyond a block of 2^18 logits.
 
     Examples
     --------
@@ -180,8 +169,8 @@ def attention_by_blocks(
     (4.0, 0.693147)
     """
     arguments = checked(Q, keys, values, scale)
-    plan = _balanced(arguments)
-    return _finished(arguments, plan, _plain_sums(plan), True)
+    plan = balanced(arguments)
+    return _finished(arguments, plan, plain_sums(plan))
 
 
 def predicted_cost(sizes: Sequence[int], dimension: int, columns: int) -> Cost:
@@ -215,194 +204,12 @@ def predicted_cost(sizes: Sequence[int], dimension: int, columns: int) -> Cost:
             raise ValueError(f"Argument '{name}' must not be negative, not {number}.")
     constant, slope = _KERNEL_COST if len(sizes) <= 3 else _PLAIN_COST
     nanoseconds = math.prod(sizes) * (constant + slope * (dimension + columns))
-    packed = 8 * sum(sizes) * (dimension + columns + 2)
-    block = 0 if len(sizes) <= 3 else 8 * _BLOCK * 4
+    packed = 8 * sum(sizes) * (2 * dimension + 3 * columns + 8)
+    block = 0 if len(sizes) <= 3 else 8 * BLOCK * 4
     return Cost(seconds=1e-9 * nanoseconds + 1e-4, bytes=packed + block + 2**20)
 
 
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """Arrays (own batch, tokens, width) in float64 whose products stay far inside the float range.
-
-    The logits are `scale` times those of the arrays, outputs 2^`exponent` times. `where` (arrays,
-    batch) says which of its own batches each array contributes to an entry of the common batch.
-    """
-
-    query: Float64
-    keys: tuple[Float64, ...]
-    values: tuple[Float64, ...]
-    where: NDArray[np.int64]
-    scale: float
-    exponent: int
-    logit_bound: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Sums:
-    """Σ_j exp(s_i(j)) = exp(lse), and moments over mass is the output: (batch, n), (batch, n, e)."""
-
-    lse: Float64
-    output: Float64
-
-
-def _balanced(arguments: AttentionArguments) -> _Plan:
-    """Scale arrays by powers of two, which is exact, where partial products could over- or underflow."""
-    arrays = (arguments.query, *arguments.keys, *arguments.values)
-    shifts = [math.frexp(magnitude)[1] for magnitude in arguments.magnitudes]
-    logit_shifts, value_shifts = shifts[: arguments.order], shifts[arguments.order :]
-    mantissa, scale_shift = math.frexp(arguments.scale)
-    if sum(map(abs, (*logit_shifts, scale_shift))) <= 400:
-        logit_shifts = [0] * len(logit_shifts)
-    if sum(map(abs, value_shifts)) <= 400:
-        value_shifts = [0] * len(value_shifts)
-    # A logit bound of zero (or below the normal numbers) leaves no logit that could be told from zero.
-    scale = math.ldexp(mantissa, scale_shift + sum(logit_shifts)) if arguments.logit_bound else 0.0
-    moved = [
-        _own_batches(array, shift)
-        for array, shift in zip(arrays, (*logit_shifts, *value_shifts), strict=True)
-    ]
-    where = [
-        np.broadcast_to(np.arange(len(own)).reshape(array.shape[:-2]), arguments.batch).ravel()
-        for own, array in zip(moved, arrays, strict=True)
-    ]
-    return _Plan(
-        query=moved[0],
-        keys=tuple(moved[1 : arguments.order]),
-        values=tuple(moved[arguments.order :]),
-        where=np.array(where, dtype=np.int64).reshape(len(arrays), math.prod(arguments.batch)),
-        scale=scale,
-        exponent=sum(value_shifts),
-        logit_bound=arguments.logit_bound,
-    )
-
-
-def _own_batches(array: Array, shift: int) -> Float64:
-    flat = array.reshape(math.prod(array.shape[:-2]), *array.shape[-2:]).astype(np.float64, copy=False)
-    return np.ldexp(flat, -shift) if shift else flat
-
-
-def _finished(arguments: AttentionArguments, plan: _Plan, sums: _Sums, return_lse: bool) -> Any:
+def _finished(arguments: AttentionArguments, plan: Plan, sums: Sums) -> tuple[Array, Array]:
     shape = (*arguments.batch, arguments.sizes[0])
-    output = np.ldexp(sums.output, plan.exponent).astype(arguments.dtype, copy=False)
-    output = output.reshape(*shape, arguments.columns)
-    if not return_lse:
-        return output
-    return output, sums.lse.astype(arguments.dtype, copy=False).reshape(shape)
-
-
-def _kernel_sums(plan: _Plan) -> _Sums:
-    """Orders 2 and 3: pack, run the items of work in calls of bounded length, and merge the slabs."""
-    factor = plan.scale / math.log(2.0)
-    bounded = plan.logit_bound / math.log(2.0) < kernels.BOUNDED
-    query, batch = plan.query * factor, plan.where.shape[1]
-    keys, values, where = plan.keys, plan.values, plan.where
-    if len(keys) == 2 and keys[0].shape[1] > keys[1].shape[1]:
-        # Lanes are cut to multiples of 32, rows only of 4: the longer keys take the lanes.
-        keys, values, where = keys[::-1], values[::-1], where[[0, 2, 1, 4, 3]]
-    n, sizes = query.shape[1], tuple(key.shape[1] for key in keys)
-    d, e = query.shape[2], values[0].shape[2]
-    columns = _ceiling(e, kernels.TILE) * kernels.TILE
-    chunks = _packed(keys[0], kernels.ROWS)
-    rows = np.zeros((*values[0].shape[:2], columns))
-    rows[..., :e] = values[0]
-    if len(keys) == 1:
-        kernel: Any = kernels.order_two
-        packed = (_packed(query, kernels.LANES), chunks, rows.ravel(), where, n, *sizes)
-        parts = batch * _ceiling(n, kernels.GROUP * kernels.LANES)
-    else:
-        kernel = kernels.order_three
-        marked = np.zeros((*values[1].shape[:2], columns + 1))
-        marked[..., :e] = values[1]
-        marked[..., columns] = 1.0
-        lanes = (_packed(keys[1], kernels.LANES), _packed(marked, kernels.LANES, past=0.0))
-        where = where[[0, 1, 3, 2, 4]]
-        packed = (np.ascontiguousarray(query).ravel(), chunks, rows.ravel(), *lanes, where, n, *sizes)
-        parts = batch * n
-    slabs = 1
-    if parts:
-        slabs = max(1, min(_ceiling(_ITEMS, parts), _ceiling(sizes[0], kernels.ROWS * _SLAB_CHUNKS)))
-    ceilings, masses = np.empty((batch, slabs, n)), np.empty((batch, slabs, n))
-    moments = np.empty((batch, slabs, n, e))
-    items = parts * slabs
-    step = max(_ITEMS, int(items * _TUPLES_A_CALL / max(1, batch * n * math.prod(sizes))))
-    for first in range(0, items, step):
-        last = min(items, first + step)
-        with _ONE_AT_A_TIME:
-            kernel(*packed, d, columns, bounded, np.array([first]), last, numba.get_num_threads(), ceilings, masses, moments)
-    ceiling = ceilings.max(axis=1)
-    share = np.exp2(ceilings - ceiling[:, None])
-    mass = (share * masses).sum(axis=1)
-    return _Sums(
-        lse=(ceiling + np.log2(mass)) * math.log(2.0),
-        output=(share[..., None] * moments).sum(axis=1) / mass[..., None],
-    )
-
-
-def _packed(array: Float64, width: int, past: float | None = None) -> Float64:
-    """(batch, tokens, w) as flat blocks (w, width); past the end the last token, or a constant."""
-    batch, tokens, w = array.shape
-    blocks = _ceiling(tokens, width)
-    size = batch * blocks * w * width
-    room = np.empty(size + 8)
-    flat = room[(-room.ctypes.data // 8) % 8 :][:size]
-    target = flat.reshape(batch, blocks, w, width)
-    whole = tokens // width
-    target[:, :whole] = array[:, : whole * width].reshape(batch, whole, width, w).swapaxes(2, 3)
-    if blocks > whole:
-        rest = tokens - whole * width
-        target[:, whole, :, :rest] = array[:, whole * width :].swapaxes(1, 2)
-        target[:, whole, :, rest:] = array[:, -1, :, None] if past is None else past
-    return flat
-
-
-def _ceiling(a: int, b: int) -> int:
-    return -(-a // b)
-
-
-def _plain_sums(plan: _Plan) -> _Sums:
-    """Any order: blocks of tuples of all keys but the last, against blocks of queries and last keys."""
-    batch, (n, e) = plan.where.shape[1], (plan.query.shape[1], plan.values[0].shape[2])
-    lse, output = np.empty((batch, n)), np.empty((batch, n, e))
-    order = len(plan.keys) + 1
-    for entry, own in enumerate(plan.where.T):
-        Q = plan.query[own[0]] * plan.scale
-        keys = [key[own[1 + t]] for t, key in enumerate(plan.keys)]
-        values = [value[own[order + t]] for t, value in enumerate(plan.values)]
-        for first in range(0, n, 64):
-            rows = slice(first, min(n, first + 64))
-            lse[entry, rows], output[entry, rows] = _plain_rows(Q[rows], keys, values)
-    return _Sums(lse=lse, output=output)
-
-
-def _plain_rows(Q: Float64, keys: Sequence[Float64], values: Sequence[Float64]) -> tuple[Float64, Float64]:
-    peak, mass = np.full(len(Q), -np.inf), np.zeros(len(Q))
-    moments = np.zeros((len(Q), values[0].shape[1]))
-    for K, V in _tuples(keys[:-1], values[:-1], keys[-1].shape[0] * len(Q)):
-        products = (Q[:, None, :] * K).reshape(len(Q) * len(K), Q.shape[1])
-        for last in range(0, len(keys[-1]), 1024):
-            block = slice(last, last + 1024)
-            logits = (products @ keys[-1][block].T).reshape(len(Q), len(K), -1)
-            risen = np.maximum(peak, logits.max(axis=(1, 2)))
-            shrink = np.exp(peak - risen)
-            weights = np.exp(logits - risen[:, None, None])
-            mass = mass * shrink + weights.sum(axis=(1, 2))
-            moments = moments * shrink[:, None] + ((weights @ values[-1][block]) * V).sum(axis=1)
-            peak = risen
-    return peak + np.log(mass), moments / mass[:, None]
-
-
-def _tuples(
-    keys: Sequence[Float64], values: Sequence[Float64], logits_each: int
-) -> Iterator[tuple[Float64, Float64]]:
-    """Products over all tuples of tokens, block by block; of no keys, the one empty product."""
-    if not keys:
-        yield np.ones((1, 1)), np.ones((1, 1))
-        return
-    sizes = tuple(len(key) for key in keys)
-    count, step = math.prod(sizes), max(1, _BLOCK // logits_each)
-    for first in range(0, count, step):
-        chosen = np.unravel_index(np.arange(first, min(count, first + step)), sizes)
-        yield (
-            np.prod([key[index] for key, index in zip(keys, chosen, strict=True)], axis=0),
-            np.prod([value[index] for value, index in zip(values, chosen, strict=True)], axis=0),
-        )
+    output = np.ldexp(sums.output, plan.exponent).reshape(*shape, arguments.columns)
+    return output.astype(arguments.dtype), sums.lse.reshape(shape).astype(arguments.dtype)

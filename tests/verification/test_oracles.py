@@ -57,7 +57,7 @@ def test_random_signs_are_reproducible_and_need_a_generator() -> None:
 
 
 def test_unknown_strategies_are_refused() -> None:
-    with pytest.raises(ValueError, match="'strategy' must be one of .*, not 'mean'"):
+    with pytest.raises(ValueError, match=r"'strategy' must be one of .*, not 'mean'"):
         adversarial("mean")
 
 
@@ -81,7 +81,7 @@ def test_progress_changes_no_bit_of_the_output() -> None:
     "name", ["", "mine", ":f", "mine:", "adversarial:mean", "no.such.module:f", "math:nothing"]
 )
 def test_oracles_that_do_not_exist_are_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="Argument '(oracle|strategy)'"):
+    with pytest.raises(ValueError, match=r"Argument '(oracle|strategy)'"):
         named_oracle(name)
 
 
