@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .instances.answer import Count, No, Undecided, Yes
     from .instances.attention import TensorAttention
     from .instances.cnf import CNF
+    from .instances.max_inner_product import GapMaxInnerProduct
     from .instances.orthogonal_vectors import OrthogonalVectors
     from .reductions.solving import Solution, count, solve
 
@@ -23,6 +24,7 @@ _HOMES = {
     "CNF": "instances.cnf",
     "Count": "instances.answer",
     "No": "instances.answer",
+    "GapMaxInnerProduct": "instances.max_inner_product",
     "OrthogonalVectors": "instances.orthogonal_vectors",
     "Solution": "reductions.solving",
     "TensorAttention": "instances.attention",
@@ -36,6 +38,7 @@ _HOMES = {
 __all__ = [
     "CNF",
     "Count",
+    "GapMaxInnerProduct",
     "No",
     "OrthogonalVectors",
     "Solution",
