@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any
 from .instances.provenance import VERSION as __version__
 
 if TYPE_CHECKING:
+    from .algorithms.attention_gradient import attention_gradient
     from .algorithms.exact_attention import attention
+    from .algorithms.fast_attention import fast_attention
+    from .algorithms.fast_gradient import fast_gradient
     from .instances.answer import Count, No, Undecided, Yes
     from .instances.attention import TensorAttention
     from .instances.cnf import CNF
@@ -31,7 +34,10 @@ _HOMES = {
     "Undecided": "instances.answer",
     "Yes": "instances.answer",
     "attention": "algorithms.exact_attention",
+    "attention_gradient": "algorithms.attention_gradient",
     "count": "reductions.solving",
+    "fast_attention": "algorithms.fast_attention",
+    "fast_gradient": "algorithms.fast_gradient",
     "solve": "reductions.solving",
 }
 
@@ -47,7 +53,10 @@ __all__ = [
     "Yes",
     "__version__",
     "attention",
+    "attention_gradient",
     "count",
+    "fast_attention",
+    "fast_gradient",
     "solve",
 ]
 
