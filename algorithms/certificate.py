@@ -229,7 +229,10 @@ def a_priori_error(relative_error: float) -> float:
     """
     if relative_error >= 1.0:
         return 1.0
-    return min(1.0, relative_error / (1.0 + math.sqrt((1.0 - relative_error) * (1.0 + relative_error))) * (1 + 8 * UNIT))
+    return min(
+        1.0,
+        relative_error / (1.0 + math.sqrt((1.0 - relative_error) * (1.0 + relative_error))) * (1 + 8 * UNIT),
+    )
 
 
 def relative_error_for(error: float) -> float:

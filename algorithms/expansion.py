@@ -65,6 +65,8 @@ class Problem:
         d.
     dtype : dtype
         Of the output.
+    shards : int
+        Into how many shards the tokens of a key matrix are cut, at most.
     """
 
     tokens: tuple[int, ...]
@@ -76,6 +78,7 @@ class Problem:
     logit_bound: float
     dimension: int
     dtype: np.dtype[Any]
+    shards: int = 1
 
     @property
     def order(self) -> int:
@@ -433,9 +436,8 @@ def _rounding(
     key_side = sum(4 * g + 4 + plan.block_additions(n) for n in problem.tokens[1:])
     query_side = (k + 6) * g + plan.value_additions() + 6
     in_dtype = key_side + query_side
-    in_double = (
-        sum(plan.moment_additions(n) + 2 for n in problem.tokens[1:]) + 4 * g + k + 8 + (4 * g + 2) * shifted
-    )
+    in_double = 4 * g + k + 8 + (4 * g + 2) * shifted
+    in_double += sum(plan.moment_additions(n) + problem.shards + 2 for n in problem.tokens[1:])
     unit = float(np.finfo(dtype).eps) / 2
     lost = in_dtype * unit + in_double * UNIT
     tiny = float(np.finfo(dtype).tiny)

@@ -12,7 +12,8 @@ mapped files. The rank R = C(d+g, g) stays n^{o(1)} for entries o((ln n)^{1/k}) 
 of order (ln n)^{1/k} it passes n^{k−1}, and nothing can do much better unless SETH fails [AS24, Thm 1.3].
 
 The order of reading: `column_statistics` and `logit_range` look at the data, `expansion` chooses p and its
-monomials, `polynomial_kernels` does the work, `certificate` says what the answer can be off by.
+monomials, `polynomial_kernels` does the work, `certificate` says what the answer can be off by, and `wall`
+why there is none.
 
 Glossary
     k, n, n_t, d, e    order, queries, tokens of the t-th keys, columns of queries and keys, columns of values
@@ -25,21 +26,20 @@ References: [AS24] Alman, Song. How to Capture Higher-order Correlations? ICLR 2
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import repeat
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from .attention_arguments import checked
-from .certificate import Certificate, WallError, relative_error_for
+from .certificate import Certificate
 from .column_statistics import column_summary
 from .exact_attention import attention, predicted_cost
-from .exp_degree import degree_for
-from .exp_polynomial import MAX_DEGREE
 from .expansion import Expansion, OutOfReach, Problem, expand
 from .expansion_passes import certify, certify_exact, gather, moments_of, outputs_of, require_finite
-from .logit_range import binary_geometry, geometry, row_summary
-from .monomials import rank
+from .logit_range import binary_geometry, geometry, is_two_valued, row_summary
+from .wall import wall_error
 
 Method = Literal["auto", "exact", "fast"]
 
@@ -187,7 +187,7 @@ def fast_attention(
             return result
         reason = f"the fast output's bound, {result.certificate.bound:.3g}, misses the tolerance"
         if call.method == "fast":
-            raise _wall(call, problem, reason, None)
+            raise wall_error(problem, call.tolerance, call.max_rank, reason, None)
         plan = replace(plan, reason=reason)
     return _exact(call, problem, plan.reason)
 
@@ -342,10 +342,12 @@ def _problem(call: _Call) -> Problem:
     named |= {f"values[{t}]": summary for t, summary in enumerate(values)}
     require_finite(named)
     frame = geometry(queries, keys, call.scale)
-    binary = binary_geometry(call.Q, call.keys, (queries, *keys), call.scale, frame)
-    return gather(
-        call.tokens, call.dtype, call.scale, queries, keys, values, frame, binary, row_summary(call.Q, frame)
-    )
+    guess = binary_geometry((queries, *keys), call.scale, frame)
+    binary = None
+    if guess is not None and all(map(is_two_valued, (call.Q, *call.keys), repeat(frame.active), guess[1])):
+        binary = guess[0]
+    rows = row_summary(call.Q, frame)
+    return gather(call.tokens, call.dtype, call.scale, queries, keys, values, frame, binary, rows)
 
 
 def _decide(call: _Call, problem: Problem) -> tuple[Plan, Expansion | None]:
@@ -361,7 +363,7 @@ def _decide(call: _Call, problem: Problem) -> tuple[Plan, Expansion | None]:
         expansion = expand(problem, call.tolerance, call.max_rank, call.compute)
     except OutOfReach as wall:
         if call.method == "fast":
-            raise _wall(call, problem, str(wall), wall.rank) from wall
+            raise wall_error(problem, call.tolerance, call.max_rank, str(wall), wall.rank) from wall
         return replace(outline, reason=f"the fast algorithm cannot meet the tolerance: {wall}"), None
     terms = sum(call.tokens) * len(expansion.indices) * expansion.schedule.columns
     entries = sum(call.tokens) * (problem.dimension + e)
@@ -396,45 +398,3 @@ def _exact(call: _Call, problem: Problem, reason: str) -> FastResult:
         call.out[...] = output
         output = call.out
     return FastResult(output, certify_exact(problem, call.tolerance, reason))
-
-
-def _wall(call: _Call, problem: Problem, why: str, needed: int | None) -> WallError:
-    """Say what stands in the way, and what would work."""
-    exact = predicted_cost(call.tokens, problem.dimension, call.values[0].shape[1]).seconds
-    ways = [
-        f"the exact algorithm takes about {exact:.2g} s (method='exact', or 'auto', which takes it by itself)"
-    ]
-    d = len(problem.frame.active)
-    degree = max((g for g in range(MAX_DEGREE + 1) if rank(d, g) <= call.max_rank), default=0)
-    widths = [problem.half_width * 2.0 ** (-i / 4) for i in range(1, 80)]
-    narrow = next((x for x in widths if _reachable(problem, x, call.tolerance, degree)), None)
-    if narrow is not None and problem.entry_bound > 0.0:
-        smaller = problem.entry_bound * (narrow / problem.half_width) ** (1 / problem.order)
-        ways.append(f"entries below B = {smaller:.3g}")
-    loose = next(
-        (10.0**i for i in range(-15, 16) if _reachable(problem, problem.half_width, 10.0**i, degree)), None
-    )
-    if loose is not None and call.tolerance < loose < np.max(problem.values.oscillation):
-        ways.append(f"tolerance {loose:.0e}")
-    rank_text = f"needs rank {needed:,} where 'max_rank' = {call.max_rank:,}; " if needed is not None else ""
-    return WallError(
-        f"The fast algorithm cannot meet 'tolerance' = {call.tolerance:.3g}: {why}; {rank_text}"
-        f"entries reach B = {problem.entry_bound:.4g}, b = B/(ln n)^(1/{problem.order}) = {problem.b:.3g}, "
-        f"logits [{problem.rows.low:.4g}, {problem.rows.high:.4g}]. What would work: {'; '.join(ways)}.",
-        problem.entry_bound,
-        problem.b,
-        needed,
-    )
-
-
-def _reachable(problem: Problem, half_width: float, tolerance: float, degree: int) -> bool:
-    """Estimate whether a degree, and float64, suffice for logits in an interval of the given half-width."""
-    widest = float(np.max(problem.values.oscillation))
-    if tolerance >= widest:
-        return True
-    if (
-        not half_width < 40.0
-        or math.exp(2 * half_width) * 1e-12 * float(np.max(problem.values.peak)) > tolerance
-    ):
-        return False
-    return degree_for(2 * half_width, relative_error_for(0.9 * tolerance / widest), "chebyshev") <= degree

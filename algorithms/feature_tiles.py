@@ -259,24 +259,12 @@ def _product(accumulate: bool) -> Any:
 _multiply, _multiply_add = _product(False), _product(True)
 
 
-@_intrinsic  # type: ignore[untyped-decorator]
-def _stay_apart(_: Any) -> Any:
-    """Keep the calling function from being inlined: it is compiled once instead of wherever it is called."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        builder.function.attributes.add("noinline")
-        return context.get_dummy_value()
-
-    return types.void(), generate
-
-
 _moment_tall, _moment_4, _moment_2, _moment_1 = (_moment_tile(height) for height in (_TALL, 4, 2, 1))
 _value_tall, _value_4, _value_2, _value_1 = (_value_tile(height) for height in (_TALL, 4, 2, 1))
 
 
 @njit(cache=True, boundscheck=False)
 def _sum_moments(features, rows, start, stop, extended, width, moments):  # type: ignore[no-untyped-def]
-    _stay_apart()
     p = start
     while p + _TALL <= stop:
         for c in range(0, extended.shape[0], COLUMNS):
@@ -297,7 +285,6 @@ def _sum_moments(features, rows, start, stop, extended, width, moments):  # type
 
 @njit(cache=True, boundscheck=False)
 def _sum_values(features, rows, start, stop, weights, width, sums):  # type: ignore[no-untyped-def]
-    _stay_apart()
     p = start
     while p + _TALL <= stop:
         for c in range(0, sums.shape[0], COLUMNS):
@@ -319,7 +306,6 @@ def _sum_values(features, rows, start, stop, weights, width, sums):  # type: ign
 @njit(cache=True, boundscheck=False)
 def _buffer(rows, block, like):  # type: ignore[no-untyped-def]
     """Allocate rows of tokens that start on cache lines, without all starting on the same ones."""
-    _stay_apart()
     size = like.itemsize
     stride = block + 3 * (64 // size)
     memory = np.zeros(rows * stride + 64 // size, like.dtype)
@@ -329,7 +315,6 @@ def _buffer(rows, block, like):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, boundscheck=False)
 def _generate(products, start, stop, x, width, features):  # type: ignore[no-untyped-def]
-    _stay_apart()
     for i in range(start, stop):
         target, parent, variable = products[i]
         _multiply(features, parent, x, variable, width, features, target)
@@ -337,7 +322,6 @@ def _generate(products, start, stop, x, width, features):  # type: ignore[no-unt
 
 @njit(cache=True, boundscheck=False, error_model="numpy")
 def _moments_of_slot(slot, keys, values, plan, scaling, like, parts):  # type: ignore[no-untyped-def]
-    _stay_apart()
     products, rows, groups, panels, shared, buffer, block = plan
     active, offset, key_factor, value_factor = scaling
     n, e = values.shape
@@ -387,7 +371,6 @@ def sum_moments(keys, values, plan, scaling, like, parts):  # type: ignore[no-un
 @njit(cache=True, boundscheck=False)
 def _shifted_coefficients(base, shift, width, table, out):  # type: ignore[no-untyped-def]
     """Expand p(s − shift_t) = Σ_m out[m, t] s^m by repeated synthetic division."""
-    _stay_apart()
     g = len(base) - 1
     for m in range(g + 1):
         for t in range(width):
@@ -403,7 +386,6 @@ def _shifted_coefficients(base, shift, width, table, out):  # type: ignore[no-un
 
 @njit(cache=True, boundscheck=False, error_model="numpy")
 def _evaluate_slot(slot, queries, plan, weights, base, shifted, frame, bounds, extremes, ranges, out):  # type: ignore[no-untyped-def]
-    _stay_apart()
     products, rows, groups, panels, _, buffer, block = plan
     active, geometry, output_scale, limits = frame
     magnitudes, rounding, underflow = bounds

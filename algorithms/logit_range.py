@@ -217,21 +217,13 @@ def row_summary(queries: NDArray[Any], frame: Geometry) -> RowSummary:
 
 
 def binary_geometry(
-    queries: NDArray[Any],
-    keys: Sequence[NDArray[Any]],
-    summaries: Sequence[ColumnSummary],
-    scale: float,
-    frame: Geometry,
-) -> Geometry | None:
-    """Return coordinates that are 0 or 1 if every active column holds only 0 and one other number, else None.
+    summaries: Sequence[ColumnSummary], scale: float, frame: Geometry
+) -> tuple[Geometry, list[NDArray[np.float64]]] | None:
+    """Guess coordinates that are 0 or 1, where every active column may hold only 0 and one other number.
 
     Parameters
     ----------
-    queries : (n, d) array
-        Q.
-    keys : sequence of (n_t, d) arrays
-        Key matrices.
-    summaries : sequence of ColumnSummary
+    summaries : sequence of k ColumnSummary
         Of Q and the keys, in this order.
     scale : float
         σ.
@@ -240,35 +232,38 @@ def binary_geometry(
 
     Returns
     -------
-    Geometry or None
-        The ordinary ones with every scale replaced by the column's nonzero entry; None also where the
+    (Geometry, list of k (d',) float64 arrays) or None
+        The ordinary ones with every scale replaced by the column's nonzero entry, and these entries, which
+        `is_two_valued` has to confirm. None where the ends of a column's range rule it out, and where the
         columns' reaches differ, since one polynomial in the number of common ones must do.
 
     Notes
     -----
-    Complexity: stops at the first entry that is neither; O(n d) where all are.
+    Complexity: O(k d).
     """
-    factors = []
+    entries = []
     for summary in summaries:
         low, high = summary.low[frame.active], summary.high[frame.active]
         if np.any((low != 0.0) & (high != 0.0) & (low != high)):
             return None
-        factors.append(np.where(low == 0.0, high, low))
+        entries.append(np.where(low == 0.0, high, low))
     with np.errstate(over="ignore", under="ignore"):
-        reach = scale * np.multiply.reduce(factors)
-        mean = np.multiply.reduce(
-            [s.mean[frame.active] / f for s, f in zip(summaries[1:], factors[1:], strict=True)]
-        )
+        reach = scale * np.multiply.reduce(entries)
+        means = [s.mean[frame.active] / a for s, a in zip(summaries[1:], entries[1:], strict=True)]
     if len(reach) == 0 or not 1 / SAFE < abs(reach[0]) < SAFE or np.any(reach != reach[0]):
         return None
-    for matrix, factor in zip((queries, *keys), factors, strict=True):
-        if not _two_valued(read_only(matrix), frame.active, factor):
-            return None
     ones = np.ones(len(reach))
-    return replace(
-        frame, offset=np.zeros_like(frame.offset), key_factor=1.0 / np.stack(factors[1:]),
-        query_factor=1.0 / factors[0], reach=reach, bottom=0.0 * ones, top=ones, peak=ones, mean=mean,
+    binary = replace(
+        frame, offset=np.zeros_like(frame.offset), key_factor=1.0 / np.stack(entries[1:]),
+        query_factor=1.0 / entries[0], reach=reach, bottom=0.0 * ones, top=ones, peak=ones,
+        mean=np.multiply.reduce(means),
     )  # fmt: skip
+    return binary, entries
+
+
+def is_two_valued(matrix: NDArray[Any], active: NDArray[np.int64], entries: NDArray[np.float64]) -> bool:
+    """Whether the active columns hold nothing but 0 and the given entries; stops at the first other."""
+    return bool(_two_valued(read_only(matrix), active, entries))
 
 
 @njit(cache=True, parallel=True, boundscheck=False)

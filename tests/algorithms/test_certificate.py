@@ -13,7 +13,7 @@ from cubicwall.algorithms.certificate import (
 )
 from cubicwall.algorithms.column_statistics import column_summary
 from cubicwall.algorithms.exp_polynomial import exp_polynomial
-from cubicwall.algorithms.logit_range import binary_geometry, geometry, row_summary
+from cubicwall.algorithms.logit_range import binary_geometry, geometry, is_two_valued, row_summary
 from cubicwall.algorithms.monomials import features, merged, total_degree
 from cubicwall.algorithms.polynomial_kernels import evaluate, moments, schedule
 from cubicwall.algorithms.pruning import pruned
@@ -164,13 +164,17 @@ def test_binary_coordinates_are_found_only_where_columns_hold_two_numbers_and_on
     Q = -2.0 * (rng.random((20, 4)) < 0.5)
     K = 3.0 * (rng.random((30, 4)) < 0.5)
     found = summaries([Q, K])
-    frame = binary_geometry(Q, [K], found, 0.5, geometry(found[0], found[1:], 0.5))
-    assert frame is not None
+    ordinary = geometry(found[0], found[1:], 0.5)
+    guess = binary_geometry(found, 0.5, ordinary)
+    assert guess is not None
+    frame, entries = guess
     np.testing.assert_array_equal(frame.reach, np.full(4, -3.0))
     assert set(np.unique(Q * frame.query_factor)) == {0.0, 1.0}
+    assert all(is_two_valued(m, frame.active, a) for m, a in zip((Q, K), entries, strict=True))
     K[3, 2] = 1.5
-    found = summaries([Q, K])
-    assert binary_geometry(Q, [K], found, 0.5, geometry(found[0], found[1:], 0.5)) is None
+    assert not is_two_valued(K, frame.active, entries[1])
+    K[3, 2] = -1.5
+    assert binary_geometry(summaries([Q, K]), 0.5, ordinary) is None
 
 
 SETS = {
