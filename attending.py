@@ -1,11 +1,11 @@
-"""``cubicwall attend``: attention on arrays from files, fast where that is certified to be accurate enough."""
+"""``cubicwall attend``: attention on arrays from files, fast where that is certified to be enough."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,16 +16,26 @@ if TYPE_CHECKING:
 
 Files = Annotated[
     list[Path],
-    typer.Argument(help="One .npz with Q, K1, K2, ..., V1, V2, ... (or an instance), or as many .npy files in that order."),
+    typer.Argument(
+        help="One .npz with Q, K1, ..., V1, ... (or an instance), or as many .npy files in that order."
+    ),
 ]
 Tolerance = Annotated[
     float | None,
-    typer.Option("--tolerance", help="Absolute error allowed in each entry.", show_default="the instance's, else 1e-6"),
+    typer.Option(
+        "--tolerance", help="Absolute error allowed in each entry.", show_default="the instance's, else 1e-6"
+    ),
 ]
 Method = Annotated[str, typer.Option("--method", help="auto, exact or fast.")]
 Scale = Annotated[float | None, typer.Option("--scale", help="Factor of the logits.", show_default="1/d")]
 MaxRank = Annotated[int, typer.Option("--max-rank", min=1, help="Largest rank of the polynomial method.")]
 Explain = Annotated[bool, typer.Option("--explain", help="Print the plan and stop.")]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        "--scheduler", help="Share the work on a Dask cluster: its address, or local for one made here."
+    ),
+]
 Save = Annotated[Path | None, typer.Option("-o", "--output", help="The .npz file for the output.")]
 
 Arrays = tuple[Any, list[Any], list[Any]]
@@ -39,6 +49,7 @@ def attend(
     method: Method = "auto",
     scale: Scale = None,
     max_rank: MaxRank = 500_000,
+    scheduler: Scheduler = None,
     explain: Explain = False,
 ) -> int:
     """Compute attention of any order on arrays from FILES and print a certificate of the error."""
@@ -63,7 +74,16 @@ def attend(
     if explain:
         _print_plan(out, plan(query, keys, values, **options))
         return 0
-    result = fast_attention(query, keys, values, **options)
+    if scheduler is None:
+        result = fast_attention(query, keys, values, **options)
+    else:
+        if method == "exact":
+            raise ValueError("Argument 'scheduler' goes with the fast method, not with 'exact'.")
+        from .algorithms.sharded import sharded_attention
+
+        del options["method"]
+        address = None if scheduler == "local" else scheduler
+        result = sharded_attention(query, keys, values, **options, scheduler=address)
     certificate = asdict(result.certificate)
     made = f"attend({', '.join(file.name for file in files)}, tolerance={options['tolerance']:g})"
     assert output is not None
@@ -74,13 +94,15 @@ def attend(
         Provenance(made),
     )
     out.table("Certificate", ("", "value"), ((name, _text(value)) for name, value in certificate.items()))
-    out.line(f"{output}: shape {result.output.shape}, error at most {result.certificate.bound:.3g} in every entry")
+    out.line(
+        f"{output}: shape {result.output.shape}, error at most {result.certificate.bound:.3g} in every entry"
+    )
     out.document(output=output, shape=result.output.shape, certificate=certificate)
     return 0
 
 
 def read_arrays(files: list[Path]) -> tuple[Arrays, float, float | None]:
-    """Read query, keys and values, the tolerance asked for and the scale, from one .npz or several .npy files.
+    """Read query, keys and values, tolerance asked for and scale, from one .npz or several .npy files.
 
     The .npy files are mapped, not read: they may be larger than memory.
 

@@ -53,7 +53,7 @@ def exact(
     return output
 
 
-def fast(instance: TensorAttention) -> npt.NDArray[np.float64] | Undecided:
+def fast(instance: TensorAttention | AttentionGradient) -> npt.NDArray[np.float64] | Undecided:
     """Answer by the polynomial method, or give up where the wall stops it.
 
     The certificate's bound is at most the instance's accuracy, so the promise is kept whenever

@@ -77,8 +77,8 @@ def main() -> None:
         watcher.join()
         certificate = result.certificate
         print(
-            f"{chosen.tokens:,} tokens in {seconds:.1f} s, degree {certificate.degree}, rank {certificate.rank}, "
-            f"bound {certificate.bound:.2g}, peak RssAnon {peak:.0f} MiB"
+            f"{chosen.tokens:,} tokens in {seconds:.1f} s, degree {certificate.degree}, "
+            f"rank {certificate.rank}, bound {certificate.bound:.2g}, peak RssAnon {peak:.0f} MiB"
         )
     finally:
         shutil.rmtree(folder)

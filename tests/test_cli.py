@@ -371,7 +371,12 @@ def test_attend_takes_npy_files_and_instances(cubicwall: Run) -> None:
 
 def test_attend_names_the_wall_and_bad_input(cubicwall: Run) -> None:
     np.savez("large.npz", **arrays(bound=9.0))
-    one_line(cubicwall("attend", "large.npz", "-o", "o.npz", "--method", "fast"), "B = ", "b = B/", "What would work")
+    one_line(
+        cubicwall("attend", "large.npz", "-o", "o.npz", "--method", "fast"),
+        "B = ",
+        "b = B/",
+        "What would work",
+    )
     assert cubicwall("attend", "large.npz", "-o", "o.npz").code == 0
     np.savez("nan.npz", **{**arrays(), "K1": np.full((200, 4), np.nan)})
     one_line(cubicwall("attend", "nan.npz", "-o", "o.npz"), "keys[0]", "NaN")

@@ -17,7 +17,9 @@ def main() -> None:
         for dtype in (np.float64, np.float32):
             tokens = np.ones((9, 4), dtype=dtype)
             attention(tokens, [tokens] * (order - 1), [tokens] * (order - 1))
-            fast_attention(tokens, [tokens] * (order - 1), [tokens] * (order - 1), tolerance=1e-3, method="fast")
+            fast_attention(
+                tokens, [tokens] * (order - 1), [tokens] * (order - 1), tolerance=1e-3, method="fast"
+            )
         tokens = np.ones((9, 4))
         attention_gradient(tokens, [tokens] * (order - 1), [tokens] * (order - 1), tokens)
         fast_gradient(tokens, [tokens] * (order - 1), [tokens] * (order - 1), tokens, tolerance=1e-2)

@@ -112,7 +112,8 @@ def named_oracle(
     Parameters
     ----------
     name : str
-        ``exact``; ``fast``, which gives up where the wall stops it; ``adversarial`` (the strategy ``toward``) or ``adversarial:STRATEGY``; or
+        ``exact``; ``fast``, which gives up where the wall stops it; ``adversarial`` (the
+        strategy ``toward``) or ``adversarial:STRATEGY``; or
         ``MODULE:FUNCTION``, a function of a `TensorAttention` that returns its output, in a module
         that can be imported from the working directory.
     seed : int
@@ -142,7 +143,8 @@ def named_oracle(
 def _outside(module: str, function: str) -> Callable[[TensorAttention], object]:
     if not (module and function):
         raise ValueError(
-            f"Argument 'oracle' must be exact, fast, adversarial[:STRATEGY] or MODULE:FUNCTION, not {module!r}."
+            f"Argument 'oracle' must be exact, fast, adversarial[:STRATEGY] or MODULE:FUNCTION, "
+            f"not {module!r}."
         )
     if "" not in sys.path:
         sys.path.insert(0, "")
