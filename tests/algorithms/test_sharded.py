@@ -70,11 +70,6 @@ def test_the_wall_and_bad_input_are_reported_by_name():
         sharded_attention(Q, keys, values, tolerance=0.0, scheduler="synchronous")
 
 
-def slowly(block):
-    time.sleep(0.2)
-    return block
-
-
 @pytest.mark.full
 def test_losing_a_worker_loses_nothing_but_time():
     from distributed import Client, LocalCluster
@@ -86,6 +81,11 @@ def test_losing_a_worker_loses_nothing_but_time():
         LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
         Client(cluster) as client,
     ):
+
+        def slowly(block):  # defined here, it travels by value: workers cannot import tests
+            time.sleep(0.2)
+            return block
+
         processes = client.run(os.getpid)
         lost = []
 
