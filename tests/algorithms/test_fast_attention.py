@@ -7,8 +7,9 @@ from pathlib import Path
 import mpmath
 import numpy as np
 import pytest
+from cubicwall.algorithms.certificate import WallError
 from cubicwall.algorithms.exact_attention import attention
-from cubicwall.algorithms.fast_attention import FastResult, WallError, fast_attention, plan
+from cubicwall.algorithms.fast_attention import FastResult, fast_attention, plan
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
