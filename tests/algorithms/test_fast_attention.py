@@ -128,13 +128,13 @@ def sweep(seeds) -> list[float]:
 
 
 def test_true_error_never_exceeds_the_certificate_and_the_certificate_is_not_idle():
-    ratios = sweep(range(1000))
-    assert len(ratios) > 100
+    ratios = sweep(range(200))
+    assert len(ratios) > 40
     assert np.median(ratios) <= 30
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("block", range(1, 10))
+@pytest.mark.parametrize("block", range(10))
 def test_true_error_never_exceeds_the_certificate_in_the_long_form(block):
     assert np.median(sweep(range(1000 * block, 1000 * (block + 1)))) <= 30
 
