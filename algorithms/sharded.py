@@ -111,7 +111,7 @@ def sharded_attention(
         raise TypeError("Arguments 'keys' and 'values' must be sequences of k−1 arrays.")
     arrays = [_as_rows(array) for array in (Q, *keys, *values)]
     order = len(keys) + 1
-    first = [np.empty(array[:1].shape, array.dtype) * 0 for array in arrays]  # for types and shapes
+    first = [np.zeros(array[:1].shape, array.dtype) for array in arrays]  # for types and shapes
     scale = checked(first[0], first[1:order], first[order:], scale).scale
     for t, (key, value) in enumerate(zip(arrays[1:order], arrays[order:], strict=True)):
         if len(key) != len(value):

@@ -29,13 +29,19 @@ import numpy as np
 from ..instances.answer import Answer, Count, No, Undecided, Yes
 from ..instances.archives import atomic_write
 from ..instances.attention import TensorAttention
+from ..instances.attention_gradient import AttentionGradient
 from ..instances.cnf import CNF
 from ..instances.orthogonal_vectors import OrthogonalVectors
 from ..instances.provenance import SCHEMA, VERSION
 from .arrows import find_path
 from .reduction import OracleError
 
-SUFFIX: dict[type, str] = {CNF: ".cnf", OrthogonalVectors: ".npz", TensorAttention: ".npz"}
+SUFFIX: dict[type, str] = {
+    CNF: ".cnf",
+    OrthogonalVectors: ".npz",
+    TensorAttention: ".npz",
+    AttentionGradient: ".npz",
+}
 STATE = "state.json"
 
 

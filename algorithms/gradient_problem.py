@@ -1,0 +1,157 @@
+"""A gradient's arguments, checked and scaled; what a sweep found, summed over the batch and scaled back.
+
+Scaling by powers of two brings every array below 1 in magnitude and is exact, so no partial product over-
+or underflows where the gradient itself is an ordinary number. Cost: a few passes over the arrays.
+
+Glossary
+--------
+upstream   G: the derivative of the loss by the output.
+sweep      a function of one entry of the batch: its gradients by query, keys and values, without σ.
+shift      an array's binary exponent, taken out of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .attention_arguments import Array, AttentionArguments, checked
+
+Float64 = NDArray[np.float64]
+
+_LARGEST_EXPONENT = {np.dtype(np.float64): 1000.0, np.dtype(np.float32): 120.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Arguments as float64 arrays below 1 in magnitude: 2^-shifts times the given ones."""
+
+    arguments: AttentionArguments
+    query: Float64
+    keys: tuple[Float64, ...]
+    values: tuple[Float64, ...]
+    upstream: Float64
+    scale: float
+    shifts: tuple[int, ...]
+    value_shift: int
+    upstream_shift: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of the batch, its log-sum-exps and its δ."""
+
+    query: Float64
+    keys: tuple[Float64, ...]
+    values: tuple[Float64, ...]
+    upstream: Float64
+    lse: Float64
+    delta: Float64
+    scale: float
+
+
+def scaled(
+    Q: ArrayLike,
+    keys: Sequence[ArrayLike],
+    values: Sequence[ArrayLike],
+    upstream: ArrayLike,
+    scale: float | None,
+) -> Problem:
+    """Check the arguments of a gradient and scale them; raises as `attention_gradient` says."""
+    arguments = checked(Q, keys, values, scale)
+    shape = (*arguments.batch, arguments.sizes[0], arguments.columns)
+    above = np.asarray(upstream)
+    if above.dtype.kind not in "fiub" or above.dtype.itemsize > 8:
+        raise TypeError(f"Argument 'upstream' must hold real numbers, not {above.dtype}.")
+    if above.shape != shape:
+        raise ValueError(f"Argument 'upstream' must have the output's shape {shape}, not {above.shape}.")
+    above = above.astype(np.float64)
+    if not np.isfinite(above).all():
+        raise ValueError("Argument 'upstream' must hold finite numbers.")
+    shifts = tuple(math.frexp(magnitude)[1] for magnitude in arguments.magnitudes)
+    order = arguments.order
+    upstream_shift = math.frexp(float(np.abs(above).max(initial=0.0)))[1]
+    mantissa, exponent = math.frexp(arguments.scale)
+    exponent += sum(shifts[:order])
+    _refuse_overflow(arguments, shifts, upstream_shift, exponent)
+    arrays = [
+        np.ldexp(array.astype(np.float64), -shift)
+        for array, shift in zip((arguments.query, *arguments.keys, *arguments.values), shifts, strict=True)
+    ]
+    return Problem(
+        arguments=arguments,
+        query=arrays[0],
+        keys=tuple(arrays[1:order]),
+        values=tuple(arrays[order:]),
+        upstream=np.ldexp(above, -upstream_shift),
+        scale=math.ldexp(mantissa, exponent),
+        shifts=shifts,
+        value_shift=sum(shifts[order:]),
+        upstream_shift=upstream_shift,
+    )
+
+
+def _refuse_overflow(
+    arguments: AttentionArguments, shifts: tuple[int, ...], upstream_shift: int, scale_exponent: int
+) -> None:
+    largest = _LARGEST_EXPONENT[arguments.dtype]
+    order, room = arguments.order, math.log2(2 * max(1, arguments.sizes[0]) * arguments.columns)
+    loss = upstream_shift + sum(shifts[order:]) + room
+    exponents = [loss + (scale_exponent if a < order else 0) - shift for a, shift in enumerate(shifts)]
+    if max(*exponents, scale_exponent) > largest:
+        raise ValueError(
+            f"Arguments must keep every bound on an entry of the gradient below 2^{largest:.0f} for "
+            f"{arguments.dtype}, not reach 2^{max(*exponents, scale_exponent):.0f}."
+        )
+
+
+def collected(
+    problem: Problem, output: Array, lse: Array, sweep: Callable[[Entry], list[Float64]]
+) -> tuple[Array, list[Array]]:
+    """Run `sweep` on every entry of the batch, sum what was broadcast, and undo the scaling."""
+    arguments, order = problem.arguments, problem.arguments.order
+    lses: Float64 = lse.astype(np.float64, copy=False)
+    delta: Float64 = np.einsum("...c,...c->...", output, problem.upstream)
+    arrays = (problem.query, *problem.keys, *problem.values)
+    gradients = [np.zeros(array.shape) for array in arrays]
+    whole = [np.broadcast_to(array, arguments.batch + array.shape[-2:]) for array in arrays]
+    # A view that repeats a broadcast array's gradient: adding to any copy adds to the one there is.
+    targets = [
+        np.lib.stride_tricks.as_strided(gradient, wide.shape, _broadcast_strides(gradient, wide.shape))
+        for gradient, wide in zip(gradients, whole, strict=True)
+    ]
+    for place in np.ndindex(*arguments.batch) if arguments.sizes[0] else ():
+        own = [np.ascontiguousarray(array[place]) for array in whole]
+        entry = Entry(
+            own[0], tuple(own[1:order]), tuple(own[order:]),
+            problem.upstream[place], lses[place], delta[place], problem.scale,
+        )  # fmt: skip
+        for target, part in zip(targets, sweep(entry), strict=True):
+            target[place] += part
+    mantissa, exponent = math.frexp(problem.scale)
+    loss = problem.upstream_shift + problem.value_shift
+    finished = []
+    for a, gradient in enumerate(gradients):
+        factor, shift = (mantissa, exponent) if a < order else (1.0, 0)
+        finished.append(
+            np.ldexp(factor * gradient, shift + loss - problem.shifts[a]).astype(arguments.dtype, copy=False)
+        )
+    value = np.ldexp(output, problem.value_shift).astype(arguments.dtype, copy=False)
+    return value, finished
+
+
+def _broadcast_strides(array: Float64, shape: tuple[int, ...]) -> tuple[int, ...]:
+    missing = len(shape) - array.ndim
+    own = (0 if size == 1 else stride for size, stride in zip(array.shape[:-2], array.strides, strict=False))
+    return (0,) * missing + tuple(own) + array.strides[-2:]
+
+
+def times(first: Float64, *factors: Float64) -> Float64:
+    """Multiply arrays, broadcasting."""
+    for factor in factors:
+        first = first * factor
+    return first
