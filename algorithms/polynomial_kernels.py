@@ -33,7 +33,7 @@ from .feature_tiles import COLUMNS, GRAIN, evaluate_rows, evaluate_slot_rows, su
 from .monomials import MultiIndices
 
 _PANEL = 40  # rows of a panel: with a column tile they about fit the first-level cache
-_KEPT_NUMBERS = 1 << 15  # of kept rows: together with all else they fit the second-level cache
+_KEPT_NUMBERS = 1 << 16  # of kept rows: half a megabyte, in the second-level cache with all else
 _SLOT_NUMBERS = 1 << 21  # doubles that all parts of a moment sum may hold together
 
 

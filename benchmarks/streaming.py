@@ -69,11 +69,11 @@ def run(folder: Path, tokens: int, d: int, tolerance: float) -> None:
             "attention, s",
             "degree",
             "rank",
-            "anonymous MB",
+            "peak RssAnon, MB",
             "certified error",
             "error in 8 rows",
         ],
-        [[making, seconds, c.degree, c.rank, peak.rise, c.bound, error]],
+        [[making, seconds, c.degree, c.rank, peak.peak, c.bound, error]],
     )
     if error > c.bound:
         sys.exit("The error exceeds the certificate.")
