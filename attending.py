@@ -113,7 +113,6 @@ def read_arrays(files: list[Path]) -> tuple[Arrays, float, float | None]:
     """
     import numpy as np
 
-    from .instances.archives import read_archive
     from .instances.attention import TensorAttention
 
     if len(files) == 1 and files[0].suffix == ".npz":
@@ -121,7 +120,6 @@ def read_arrays(files: list[Path]) -> tuple[Arrays, float, float | None]:
             names = set(archive.files)
             if "kind" not in names:
                 return _plain(files[0], dict(archive)), 1e-6, None
-        read_archive(files[0], "tensor_attention")
         instance = TensorAttention.read(files[0])
         return (instance.query, list(instance.keys), list(instance.values)), instance.accuracy, instance.scale
     if len(files) < 3 or len(files) % 2 == 0 or any(file.suffix != ".npy" for file in files):

@@ -26,7 +26,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -166,7 +165,6 @@ class GapMaxInnerProduct:
         OSError
             If the file cannot be opened.
         """
-        _check_suffix(path)
         members, provenance = read_archive(path, _KIND)
         names = [f"set_{g}" for g in range(1, sum(name.startswith("set_") for name in members) + 1)]
         require_members(path, members, {*names, "target", "bound"})
@@ -179,7 +177,6 @@ class GapMaxInnerProduct:
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write the instance to a .npz archive, atomically; the same instance gives the same bytes."""
-        _check_suffix(path)
         write_archive(path, _KIND, self._members(), self.provenance)
 
     def _members(self) -> dict[str, NDArray[Any]]:
@@ -203,8 +200,3 @@ class GapMaxInnerProduct:
             f"GapMaxInnerProduct(sizes={self.sizes}, dimension={self.dimension}, target={self.target}, "
             f"bound={self.bound})"
         )
-
-
-def _check_suffix(path: str | os.PathLike[str]) -> None:
-    if Path(path).suffix != ".npz":
-        raise ValueError(f"Argument 'path' must end in .npz, not {str(path)!r}.")
