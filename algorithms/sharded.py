@@ -26,8 +26,9 @@ from dask.delayed import delayed
 from numpy.typing import DTypeLike, NDArray
 
 from .attention_arguments import checked
+from .attention_problem import Problem
 from .column_statistics import column_summary
-from .expansion import Expansion, OutOfReach, Problem, expand
+from .expansion import Expansion, OutOfReach, expand
 from .expansion_passes import certify, gather, moments_of, outputs_of, require_finite
 from .fast_attention import MAX_RANK, FastResult
 from .logit_range import binary_geometry, geometry, is_two_valued, row_summary

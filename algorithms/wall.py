@@ -8,11 +8,11 @@ import math
 
 import numpy as np
 
+from .attention_problem import Problem
 from .certificate import WallError, relative_error_for
 from .exact_attention import predicted_cost
 from .exp_degree import degree_for
 from .exp_polynomial import MAX_DEGREE
-from .expansion import Problem
 from .monomials import rank
 
 
