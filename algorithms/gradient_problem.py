@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -64,12 +65,7 @@ def scaled(
     """Check the arguments of a gradient and scale them; raises as `attention_gradient` says."""
     arguments = checked(Q, keys, values, scale)
     shape = (*arguments.batch, arguments.sizes[0], arguments.columns)
-    above = np.asarray(upstream)
-    if above.dtype.kind not in "fiub" or above.dtype.itemsize > 8:
-        raise TypeError(f"Argument 'upstream' must hold real numbers, not {above.dtype}.")
-    if above.shape != shape:
-        raise ValueError(f"Argument 'upstream' must have the output's shape {shape}, not {above.shape}.")
-    above = above.astype(np.float64)
+    above = upstream_of(upstream, shape).astype(np.float64)
     if not np.isfinite(above).all():
         raise ValueError("Argument 'upstream' must hold finite numbers.")
     shifts = tuple(math.frexp(magnitude)[1] for magnitude in arguments.magnitudes)
@@ -77,7 +73,7 @@ def scaled(
     upstream_shift = math.frexp(float(np.abs(above).max(initial=0.0)))[1]
     mantissa, exponent = math.frexp(arguments.scale)
     exponent += sum(shifts[:order])
-    _refuse_overflow(arguments, shifts, upstream_shift, exponent)
+    refuse_overflow(arguments.dtype, arguments.sizes, arguments.columns, shifts, upstream_shift, exponent)
     arrays = [
         np.ldexp(array.astype(np.float64), -shift)
         for array, shift in zip((arguments.query, *arguments.keys, *arguments.values), shifts, strict=True)
@@ -95,17 +91,36 @@ def scaled(
     )
 
 
-def _refuse_overflow(
-    arguments: AttentionArguments, shifts: tuple[int, ...], upstream_shift: int, scale_exponent: int
+def upstream_of(upstream: ArrayLike, shape: tuple[int, ...]) -> Array:
+    """Return the upstream as a contiguous float array of the output's shape, or refuse it."""
+    above = np.asarray(upstream)
+    if above.dtype.kind not in "fiub" or above.dtype.itemsize not in (1, 2, 4, 8):
+        raise TypeError(f"Argument 'upstream' must hold real numbers, not {above.dtype}.")
+    if above.shape != shape:
+        raise ValueError(f"Argument 'upstream' must have the output's shape {shape}, not {above.shape}.")
+    kind = np.dtype(np.float32 if above.dtype in (np.float32, np.float16) else np.float64)
+    return np.ascontiguousarray(above, dtype=kind)
+
+
+def refuse_overflow(
+    dtype: np.dtype[np.floating[Any]],
+    sizes: Sequence[int],
+    columns: int,
+    shifts: Sequence[int],
+    upstream_shift: int,
+    scale_exponent: int,
 ) -> None:
-    largest = _LARGEST_EXPONENT[arguments.dtype]
-    order, room = arguments.order, math.log2(2 * max(1, arguments.sizes[0]) * arguments.columns)
-    loss = upstream_shift + sum(shifts[order:]) + room
+    """Refuse arguments of these binary exponents where a gradient or the output could leave its range."""
+    largest = _LARGEST_EXPONENT[np.dtype(dtype)]
+    order, room = len(sizes), math.log2(2 * max(1, sizes[0]) * columns)
+    output = sum(shifts[order:])
+    loss = upstream_shift + output + room
     exponents = [loss + (scale_exponent if a < order else 0) - shift for a, shift in enumerate(shifts)]
-    if max(*exponents, scale_exponent) > largest:
+    worst = max(*exponents, scale_exponent, output)
+    if worst > largest:
         raise ValueError(
             f"Arguments must keep every bound on an entry of the gradient below 2^{largest:.0f} for "
-            f"{arguments.dtype}, not reach 2^{max(*exponents, scale_exponent):.0f}."
+            f"{dtype}, not reach 2^{worst:.0f}."
         )
 
 

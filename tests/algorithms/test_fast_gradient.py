@@ -12,6 +12,7 @@ from cubicwall.algorithms.exact_attention import attention
 from cubicwall.algorithms.fast_gradient import fast_gradient
 from cubicwall.algorithms.monomials import features, total_degree
 from cubicwall.algorithms.pullback_kernels import pull_tokens
+from cubicwall.algorithms.pullback_plan import pullback
 
 
 def problem(number: int) -> tuple[Any, list[Any], list[Any], Any, float, float]:
@@ -60,9 +61,8 @@ def test_the_pullback_is_the_derivative_of_its_polynomials() -> None:
     X, V = rng.normal(size=(70, 3)), rng.normal(size=(70, 2))
     A = rng.normal(size=(len(indices), 3))
     F, dX = np.empty((70, 2)), np.empty((70, 3))
-    pull_tokens(
-        X, V, A, indices.parents.astype(np.int64), indices.variables.astype(np.int64), F, dX
-    )  # fmt: skip
+    plan = pullback(indices)
+    pull_tokens(X, V, (1.0, 1.0, 1.0, 1.0), plan.links, *plan.laid_out(A), 3, F, dX)
     table, alpha = features(X, indices), indices.exponents()
     np.testing.assert_allclose(F, table @ A[:, :2], rtol=1e-12, atol=1e-11)
     weighed = np.column_stack([V, np.ones(70)]) @ A.T
