@@ -33,8 +33,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .attention_arguments import Array, AttentionArguments, checked
+from .attention_arguments import Array
 from .column_statistics import column_summary
+from .fast_attention import _fitting
 from .gradient_certificate import GradientCertificate, certificate, rounding_bounds
 from .gradient_passes import (
     back_coefficients,
@@ -119,18 +120,15 @@ def fast_gradient(
     """
     if not 0.0 < tolerance < math.inf:
         raise ValueError(f"Argument 'tolerance' must be positive and finite, not {tolerance}.")
-    arguments = checked(Q, keys, values, scale)
-    if arguments.batch or not arguments.sizes[0]:
-        raise ValueError(f"Argument 'Q' must have shape (n, d) with n ≥ 1, not {np.shape(Q)}.")
-    above = upstream_of(upstream, (arguments.sizes[0], arguments.columns))
-    query, *others = (np.ascontiguousarray(x) for x in (arguments.query, *arguments.keys, *arguments.values))
-    middle = arguments.order - 1
-    tokens = list(zip(others[:middle], others[middle:], strict=True))
-    written = _room(arguments, out)
-    output, parts = written[0], written[1:]
+    arrays, sigma = _fitting(Q, keys, values, scale)
+    middle = len(arrays) // 2
+    query, tokens = arrays[0], list(zip(arrays[1 : 1 + middle], arrays[1 + middle :], strict=True))
+    above = upstream_of(upstream, (len(query), arrays[-1].shape[1]))
+    dtype = np.result_type(*arrays)
+    output, *parts = _room(arrays, dtype, out)
     frame = frame_of(
-        arguments.sizes, arguments.dtype, arguments.scale,
-        [column_summary(x, arguments.order) for x in (query, *others, above)],
+        (len(query), *(len(key) for key, _ in tokens)), dtype, sigma,
+        [column_summary(x, middle + 1) for x in (*arrays, above)],
     )  # fmt: skip
     rows = row_reach(frame, query, above)
     expansion = chosen(frame, rows, tolerance, max_rank)
@@ -146,29 +144,30 @@ def fast_gradient(
     for t, pair in enumerate(tokens):
         coefficients = back_coefficients(frame, weights, gathered, means, t)
         tokens_of(frame, expansion, t, coefficients, *pair, parts[1 + t], parts[1 + middle + t])
-    largest = [largest_entry(part) for part in parts]
+    largest = [largest_entry(part) if dtype == np.float32 else 0.0 for part in parts]
     known = certificate(frame, rows, tolerance, degree, rank, expansion.prior, rounding, largest)
     if not known.met:
         raise frame.wall(f"rounding alone may cost {known.rounding:.1e}", rows, rank)
     return FastGradient(output, parts[0], tuple(parts[1 : 1 + middle]), tuple(parts[1 + middle :]), known)
 
 
-def _room(arguments: AttentionArguments, out: Sequence[NDArray[Any]] | None) -> list[NDArray[Any]]:
+def _room(
+    arrays: Sequence[NDArray[Any]], dtype: np.dtype[Any], out: Sequence[NDArray[Any]] | None
+) -> list[NDArray[Any]]:
     """Make arrays for output and gradients, or check those given."""
-    inputs = (arguments.query, *arguments.keys, *arguments.values)
-    shapes = [(arguments.sizes[0], arguments.columns), *(x.shape for x in inputs)]
+    shapes = [(len(arrays[0]), arrays[-1].shape[1]), *(array.shape for array in arrays)]
     if out is None:
-        return [np.empty(shape, arguments.dtype) for shape in shapes]
+        return [np.empty(shape, dtype) for shape in shapes]
     if len(out) != len(shapes):
         raise ValueError(f"Argument 'out' must hold {len(shapes)} arrays, not {len(out)}.")
     for a, (array, shape) in enumerate(zip(out, shapes, strict=True)):
         if (
             not isinstance(array, np.ndarray)
             or array.shape != shape
-            or array.dtype != arguments.dtype
+            or array.dtype != dtype
             or not array.flags.writeable
         ):
             raise ValueError(
-                f"Argument 'out[{a}]' must be a writeable array of shape {shape} and type {arguments.dtype}."
+                f"Argument 'out[{a}]' must be a writeable array of shape {shape} and type {dtype}."
             )
     return list(out)

@@ -165,7 +165,10 @@ def certificate(
     rounding: Sequence[float],
     largest: Sequence[float],
 ) -> GradientCertificate:
-    """Add up bounds, with what storing gradients of these largest magnitudes costs, in given units."""
+    """Add up bounds, with what storing gradients of these largest magnitudes costs, in given units.
+
+    Scaling back is by powers of two, so float64 stores for nothing.
+    """
     kind = np.finfo(frame.dtype)
     bounds = [
         math.ldexp((approximation + rounded) * (1 + 1e-12), frame.exponent(a))
