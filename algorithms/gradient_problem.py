@@ -35,11 +35,21 @@ class Problem:
     query: Float64
     keys: tuple[Float64, ...]
     values: tuple[Float64, ...]
-    upstream: Float64
     scale: float
     shifts: tuple[int, ...]
-    value_shift: int
-    upstream_shift: int
+
+    @property
+    def value_shift(self) -> int:
+        """Of products of values, and so of the output."""
+        return sum(self.shifts[self.arguments.order :])
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """An upstream below 1 in magnitude: 2^-shift times the given one."""
+
+    array: Float64
+    shift: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,39 +66,39 @@ class Entry:
 
 
 def scaled(
-    Q: ArrayLike,
-    keys: Sequence[ArrayLike],
-    values: Sequence[ArrayLike],
-    upstream: ArrayLike,
-    scale: float | None,
+    Q: ArrayLike, keys: Sequence[ArrayLike], values: Sequence[ArrayLike], scale: float | None
 ) -> Problem:
-    """Check the arguments of a gradient and scale them; raises as `attention_gradient` says."""
+    """Check the arguments of attention and scale them; raises as `attention` says."""
     arguments = checked(Q, keys, values, scale)
-    shape = (*arguments.batch, arguments.sizes[0], arguments.columns)
-    above = upstream_of(upstream, shape).astype(np.float64)
-    if not np.isfinite(above).all():
-        raise ValueError("Argument 'upstream' must hold finite numbers.")
     shifts = tuple(math.frexp(magnitude)[1] for magnitude in arguments.magnitudes)
     order = arguments.order
-    upstream_shift = math.frexp(float(np.abs(above).max(initial=0.0)))[1]
-    mantissa, exponent = math.frexp(arguments.scale)
-    exponent += sum(shifts[:order])
-    refuse_overflow(arguments.dtype, arguments.sizes, arguments.columns, shifts, upstream_shift, exponent)
     arrays = [
         np.ldexp(array.astype(np.float64), -shift)
         for array, shift in zip((arguments.query, *arguments.keys, *arguments.values), shifts, strict=True)
     ]
+    mantissa, exponent = math.frexp(arguments.scale)
+    exponent += sum(shifts[:order])
     return Problem(
         arguments=arguments,
         query=arrays[0],
         keys=tuple(arrays[1:order]),
         values=tuple(arrays[order:]),
-        upstream=np.ldexp(above, -upstream_shift),
-        scale=math.ldexp(mantissa, exponent),
+        scale=math.ldexp(mantissa, min(exponent, 1023)),
         shifts=shifts,
-        value_shift=sum(shifts[order:]),
-        upstream_shift=upstream_shift,
     )
+
+
+def scaled_upstream(problem: Problem, upstream: ArrayLike) -> Upstream:
+    """Check an upstream and scale it; refuse it where gradients could leave the range of their type."""
+    arguments = problem.arguments
+    shape = (*arguments.batch, arguments.sizes[0], arguments.columns)
+    above = upstream_of(upstream, shape).astype(np.float64)
+    if not np.isfinite(above).all():
+        raise ValueError("Argument 'upstream' must hold finite numbers.")
+    shift = math.frexp(float(np.abs(above).max(initial=0.0)))[1]
+    exponent = math.frexp(arguments.scale)[1] + sum(problem.shifts[: arguments.order])
+    refuse_overflow(arguments.dtype, arguments.sizes, arguments.columns, problem.shifts, shift, exponent)
+    return Upstream(np.ldexp(above, -shift), shift)
 
 
 def upstream_of(upstream: ArrayLike, shape: tuple[int, ...]) -> Array:
@@ -125,12 +135,12 @@ def refuse_overflow(
 
 
 def collected(
-    problem: Problem, output: Array, lse: Array, sweep: Callable[[Entry], list[Float64]]
-) -> tuple[Array, list[Array]]:
+    problem: Problem, upstream: Upstream, output: Array, lse: Array, sweep: Callable[[Entry], list[Float64]]
+) -> list[Array]:
     """Run `sweep` on every entry of the batch, sum what was broadcast, and undo the scaling."""
     arguments, order = problem.arguments, problem.arguments.order
     lses: Float64 = lse.astype(np.float64, copy=False)
-    delta: Float64 = np.einsum("...c,...c->...", output, problem.upstream)
+    delta: Float64 = np.einsum("...c,...c->...", output, upstream.array)
     arrays = (problem.query, *problem.keys, *problem.values)
     gradients = [np.zeros(array.shape) for array in arrays]
     whole = [np.broadcast_to(array, arguments.batch + array.shape[-2:]) for array in arrays]
@@ -143,20 +153,19 @@ def collected(
         own = [np.ascontiguousarray(array[place]) for array in whole]
         entry = Entry(
             own[0], tuple(own[1:order]), tuple(own[order:]),
-            problem.upstream[place], lses[place], delta[place], problem.scale,
+            upstream.array[place], lses[place], delta[place], problem.scale,
         )  # fmt: skip
         for target, part in zip(targets, sweep(entry), strict=True):
             target[place] += part
     mantissa, exponent = math.frexp(problem.scale)
-    loss = problem.upstream_shift + problem.value_shift
+    loss = upstream.shift + problem.value_shift
     finished = []
     for a, gradient in enumerate(gradients):
         factor, shift = (mantissa, exponent) if a < order else (1.0, 0)
         finished.append(
             np.ldexp(factor * gradient, shift + loss - problem.shifts[a]).astype(arguments.dtype, copy=False)
         )
-    value = np.ldexp(output, problem.value_shift).astype(arguments.dtype, copy=False)
-    return value, finished
+    return finished
 
 
 def _broadcast_strides(array: Float64, shape: tuple[int, ...]) -> tuple[int, ...]:
