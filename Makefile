@@ -9,7 +9,7 @@ PYTEST := $(BIN)/pytest -c pyproject.toml --rootdir tests tests -n $(WORKERS) --
 # Compiled kernels are kept beside the environment that made them.
 export NUMBA_CACHE_DIR := $(CURDIR)/.venv/numba
 
-.PHONY: demo test test-full lint wheel clean
+.PHONY: demo test test-full test-torch lint wheel clean
 .DELETE_ON_ERROR:
 
 demo: .venv/installed
@@ -22,6 +22,11 @@ test: .venv/tested
 test-full: .venv/tested
 	$(BIN)/python tests/warm_up.py
 	$(PYTEST)
+
+test-torch: .venv/with-torch
+	$(BIN)/python tests/warm_up.py
+	$(BIN)/pytest -c pyproject.toml --rootdir tests -n $(WORKERS) --dist worksteal \
+	    tests/algorithms/test_torch_layer.py tests/test_examples.py
 
 lint: .venv/linted
 	$(BIN)/ruff check .
@@ -40,6 +45,10 @@ wheel: .venv/linted
 
 .venv/tested: .venv/installed
 	$(BIN)/pip install --quiet --editable '.[test]'
+	touch $@
+
+.venv/with-torch: .venv/tested
+	$(BIN)/pip install --quiet --editable '.[test,torch]'
 	touch $@
 
 .venv/linted: .venv/tested

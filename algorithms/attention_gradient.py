@@ -23,7 +23,7 @@ twin       `gradient_by_blocks`: slow, short, and independent of the kernels.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -32,7 +32,7 @@ from numpy.typing import ArrayLike
 
 from .attention_arguments import Array
 from .exact_attention import attention, attention_by_blocks
-from .gradient_problem import Entry, Float64, collected, scaled, times
+from .gradient_problem import Entry, Float64, Problem, collected, scaled, scaled_upstream, times
 from .gradient_sweeps import swept
 
 _BLOCK = 2**20  # logits in a block of the plain version
@@ -138,10 +138,59 @@ def attention_value_and_gradient(
     >>> output.tolist(), gradient.query.tolist()
     ([[3.0]], [[0.0]])
     """
-    problem = scaled(Q, keys, values, upstream, scale)
-    output, lse = attention(problem.query, problem.keys, problem.values, scale=problem.scale, return_lse=True)
-    value, gradients = collected(problem, output, lse, swept)
-    return value, _gradient(gradients)
+    problem = scaled(Q, keys, values, scale)
+    above = scaled_upstream(problem, upstream)
+    output, lse = _forward(problem)
+    return _value(problem, output), _gradient(collected(problem, above, output, lse, swept))
+
+
+def attention_vjp(
+    Q: ArrayLike,
+    keys: Sequence[ArrayLike],
+    values: Sequence[ArrayLike],
+    *,
+    scale: float | None = None,
+) -> tuple[Array, Callable[[ArrayLike], Gradient]]:
+    """Return attention and the function that takes an upstream to the gradient, without a second forward.
+
+    Parameters
+    ----------
+    Q, keys, values, scale
+        As for `attention`.
+
+    Returns
+    -------
+    output : array, shape (..., n, e)
+        As `attention` returns it.
+    pull : callable
+        ``pull(upstream)`` is ``attention_gradient(Q, keys, values, upstream)``; call it as often as needed.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `attention`; `pull` as for `attention_gradient`.
+
+    Notes
+    -----
+    Complexity: the forward pass is `attention`'s, and `pull` two to three times that; it keeps a copy of
+    the arguments, the output and the log-sum-exps in float64.
+
+    Examples
+    --------
+    A loss is needed to have an upstream, and the output to have a loss:
+
+    >>> output, pull = attention_vjp([[1.0]], [[[0.0], [0.0]]], [[[0.0], [4.0]]])
+    >>> loss = 0.5 * (output**2).sum()
+    >>> pull(output).keys[0].tolist()
+    [[-2.0], [2.0]]
+    """
+    problem = scaled(Q, keys, values, scale)
+    output, lse = _forward(problem)
+
+    def pull(upstream: ArrayLike) -> Gradient:
+        return _gradient(collected(problem, scaled_upstream(problem, upstream), output, lse, swept))
+
+    return _value(problem, output), pull
 
 
 def gradient_by_blocks(
@@ -173,9 +222,18 @@ def gradient_by_blocks(
     >>> gradient_by_blocks([[1.0]], [[[0.0], [0.0]]], [[[0.0], [4.0]]], [[1.0]]).values[0].tolist()
     [[0.5], [0.5]]
     """
-    problem = scaled(Q, keys, values, upstream, scale)
+    problem = scaled(Q, keys, values, scale)
+    above = scaled_upstream(problem, upstream)
     output, lse = attention_by_blocks(problem.query, problem.keys, problem.values, scale=problem.scale)
-    return _gradient(collected(problem, output, lse, _by_blocks)[1])
+    return _gradient(collected(problem, above, output, lse, _by_blocks))
+
+
+def _forward(problem: Problem) -> tuple[Array, Array]:
+    return attention(problem.query, problem.keys, problem.values, scale=problem.scale, return_lse=True)
+
+
+def _value(problem: Problem, output: Array) -> Array:
+    return np.ldexp(output, problem.value_shift).astype(problem.arguments.dtype, copy=False)
 
 
 def _gradient(arrays: Sequence[Array]) -> Gradient:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -34,11 +35,21 @@ class Problem:
     query: Float64
     keys: tuple[Float64, ...]
     values: tuple[Float64, ...]
-    upstream: Float64
     scale: float
     shifts: tuple[int, ...]
-    value_shift: int
-    upstream_shift: int
+
+    @property
+    def value_shift(self) -> int:
+        """Of products of values, and so of the output."""
+        return sum(self.shifts[self.arguments.order :])
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """An upstream below 1 in magnitude: 2^-shift times the given one."""
+
+    array: Float64
+    shift: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,67 +66,81 @@ class Entry:
 
 
 def scaled(
-    Q: ArrayLike,
-    keys: Sequence[ArrayLike],
-    values: Sequence[ArrayLike],
-    upstream: ArrayLike,
-    scale: float | None,
+    Q: ArrayLike, keys: Sequence[ArrayLike], values: Sequence[ArrayLike], scale: float | None
 ) -> Problem:
-    """Check the arguments of a gradient and scale them; raises as `attention_gradient` says."""
+    """Check the arguments of attention and scale them; raises as `attention` says."""
     arguments = checked(Q, keys, values, scale)
-    shape = (*arguments.batch, arguments.sizes[0], arguments.columns)
-    above = np.asarray(upstream)
-    if above.dtype.kind not in "fiub" or above.dtype.itemsize > 8:
-        raise TypeError(f"Argument 'upstream' must hold real numbers, not {above.dtype}.")
-    if above.shape != shape:
-        raise ValueError(f"Argument 'upstream' must have the output's shape {shape}, not {above.shape}.")
-    above = above.astype(np.float64)
-    if not np.isfinite(above).all():
-        raise ValueError("Argument 'upstream' must hold finite numbers.")
     shifts = tuple(math.frexp(magnitude)[1] for magnitude in arguments.magnitudes)
     order = arguments.order
-    upstream_shift = math.frexp(float(np.abs(above).max(initial=0.0)))[1]
-    mantissa, exponent = math.frexp(arguments.scale)
-    exponent += sum(shifts[:order])
-    _refuse_overflow(arguments, shifts, upstream_shift, exponent)
     arrays = [
         np.ldexp(array.astype(np.float64), -shift)
         for array, shift in zip((arguments.query, *arguments.keys, *arguments.values), shifts, strict=True)
     ]
+    mantissa, exponent = math.frexp(arguments.scale)
+    exponent += sum(shifts[:order])
     return Problem(
         arguments=arguments,
         query=arrays[0],
         keys=tuple(arrays[1:order]),
         values=tuple(arrays[order:]),
-        upstream=np.ldexp(above, -upstream_shift),
-        scale=math.ldexp(mantissa, exponent),
+        scale=math.ldexp(mantissa, min(exponent, 1023)),
         shifts=shifts,
-        value_shift=sum(shifts[order:]),
-        upstream_shift=upstream_shift,
     )
 
 
-def _refuse_overflow(
-    arguments: AttentionArguments, shifts: tuple[int, ...], upstream_shift: int, scale_exponent: int
+def scaled_upstream(problem: Problem, upstream: ArrayLike) -> Upstream:
+    """Check an upstream and scale it; refuse it where gradients could leave the range of their type."""
+    arguments = problem.arguments
+    shape = (*arguments.batch, arguments.sizes[0], arguments.columns)
+    above = upstream_of(upstream, shape).astype(np.float64)
+    if not np.isfinite(above).all():
+        raise ValueError("Argument 'upstream' must hold finite numbers.")
+    shift = math.frexp(float(np.abs(above).max(initial=0.0)))[1]
+    exponent = math.frexp(arguments.scale)[1] + sum(problem.shifts[: arguments.order])
+    refuse_overflow(arguments.dtype, arguments.sizes, arguments.columns, problem.shifts, shift, exponent)
+    return Upstream(np.ldexp(above, -shift), shift)
+
+
+def upstream_of(upstream: ArrayLike, shape: tuple[int, ...]) -> Array:
+    """Return the upstream as a contiguous float array of the output's shape, or refuse it."""
+    above = np.asarray(upstream)
+    if above.dtype.kind not in "fiub" or above.dtype.itemsize not in (1, 2, 4, 8):
+        raise TypeError(f"Argument 'upstream' must hold real numbers, not {above.dtype}.")
+    if above.shape != shape:
+        raise ValueError(f"Argument 'upstream' must have the output's shape {shape}, not {above.shape}.")
+    kind = np.dtype(np.float32 if above.dtype in (np.float32, np.float16) else np.float64)
+    return np.ascontiguousarray(above, dtype=kind)
+
+
+def refuse_overflow(
+    dtype: np.dtype[np.floating[Any]],
+    sizes: Sequence[int],
+    columns: int,
+    shifts: Sequence[int],
+    upstream_shift: int,
+    scale_exponent: int,
 ) -> None:
-    largest = _LARGEST_EXPONENT[arguments.dtype]
-    order, room = arguments.order, math.log2(2 * max(1, arguments.sizes[0]) * arguments.columns)
-    loss = upstream_shift + sum(shifts[order:]) + room
+    """Refuse arguments of these binary exponents where a gradient or the output could leave its range."""
+    largest = _LARGEST_EXPONENT[np.dtype(dtype)]
+    order, room = len(sizes), math.log2(2 * max(1, sizes[0]) * columns)
+    output = sum(shifts[order:])
+    loss = upstream_shift + output + room
     exponents = [loss + (scale_exponent if a < order else 0) - shift for a, shift in enumerate(shifts)]
-    if max(*exponents, scale_exponent) > largest:
+    worst = max(*exponents, scale_exponent, output)
+    if worst > largest:
         raise ValueError(
             f"Arguments must keep every bound on an entry of the gradient below 2^{largest:.0f} for "
-            f"{arguments.dtype}, not reach 2^{max(*exponents, scale_exponent):.0f}."
+            f"{dtype}, not reach 2^{worst:.0f}."
         )
 
 
 def collected(
-    problem: Problem, output: Array, lse: Array, sweep: Callable[[Entry], list[Float64]]
-) -> tuple[Array, list[Array]]:
+    problem: Problem, upstream: Upstream, output: Array, lse: Array, sweep: Callable[[Entry], list[Float64]]
+) -> list[Array]:
     """Run `sweep` on every entry of the batch, sum what was broadcast, and undo the scaling."""
     arguments, order = problem.arguments, problem.arguments.order
     lses: Float64 = lse.astype(np.float64, copy=False)
-    delta: Float64 = np.einsum("...c,...c->...", output, problem.upstream)
+    delta: Float64 = np.einsum("...c,...c->...", output, upstream.array)
     arrays = (problem.query, *problem.keys, *problem.values)
     gradients = [np.zeros(array.shape) for array in arrays]
     whole = [np.broadcast_to(array, arguments.batch + array.shape[-2:]) for array in arrays]
@@ -128,20 +153,19 @@ def collected(
         own = [np.ascontiguousarray(array[place]) for array in whole]
         entry = Entry(
             own[0], tuple(own[1:order]), tuple(own[order:]),
-            problem.upstream[place], lses[place], delta[place], problem.scale,
+            upstream.array[place], lses[place], delta[place], problem.scale,
         )  # fmt: skip
         for target, part in zip(targets, sweep(entry), strict=True):
             target[place] += part
     mantissa, exponent = math.frexp(problem.scale)
-    loss = problem.upstream_shift + problem.value_shift
+    loss = upstream.shift + problem.value_shift
     finished = []
     for a, gradient in enumerate(gradients):
         factor, shift = (mantissa, exponent) if a < order else (1.0, 0)
         finished.append(
             np.ldexp(factor * gradient, shift + loss - problem.shifts[a]).astype(arguments.dtype, copy=False)
         )
-    value = np.ldexp(output, problem.value_shift).astype(arguments.dtype, copy=False)
-    return value, finished
+    return finished
 
 
 def _broadcast_strides(array: Float64, shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -106,11 +106,26 @@ def sharded_attention(
     >>> result.output.shape, result.certificate.bound <= 1e-3
     ((900, 3), True)
     """
+    arrays, scale = sharded_arguments(Q, keys, values, tolerance, scale)
+    with computer(scheduler) as compute:
+        return _attend(arrays, len(keys) + 1, tolerance, scale, dtype, max_rank, out, compute)
+
+
+def sharded_arguments(
+    Q: Any, keys: Sequence[Any], values: Sequence[Any], tolerance: float, scale: float | None
+) -> tuple[list[Tokens], float]:
+    """Return Q, keys and values as Dask arrays of whole rows, values cut like their keys, and the scale.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For arguments that cannot be meant.
+    """
     if not 0.0 < tolerance < np.inf:
         raise ValueError(f"Argument 'tolerance' must be positive and finite, not {tolerance}.")
     if not isinstance(keys, Sequence) or not isinstance(values, Sequence):
         raise TypeError("Arguments 'keys' and 'values' must be sequences of k−1 arrays.")
-    arrays = [_as_rows(array) for array in (Q, *keys, *values)]
+    arrays = [as_rows(array) for array in (Q, *keys, *values)]
     order = len(keys) + 1
     first = [np.zeros(array[:1].shape, array.dtype) for array in arrays]  # for types and shapes
     scale = checked(first[0], first[1:order], first[order:], scale).scale
@@ -120,8 +135,7 @@ def sharded_attention(
                 f"Argument 'values[{t}]' must have as many tokens as keys[{t}], {len(key)}, not {len(value)}."
             )
         arrays[order + t] = value.rechunk((key.chunks[0], -1))
-    with _computer(scheduler) as compute:
-        return _attend(arrays, order, tolerance, scale, dtype, max_rank, out, compute)
+    return arrays, scale
 
 
 def _attend(
@@ -147,9 +161,7 @@ def _attend(
             delayed(_moments)(known, t, key, value)
             for key, value in zip(shards[1 + t], shards[order + t], strict=True)
         ]
-        while len(parts) > 1:
-            parts = [delayed(_total)(parts[i : i + _FAN_IN]) for i in range(0, len(parts), _FAN_IN)]
-        sums.append(parts[0])
+        sums.append(added(parts))
     weights = delayed(_weights)(known, sums)
     answers = compute([delayed(_outputs)(known, weights, shard) for shard in shards[0]])
     output = np.empty((arrays[0].shape[0], arrays[order].shape[1]), problem.dtype) if out is None else out
@@ -214,6 +226,13 @@ def _moments(
     return moments_of(*known, t, np.ascontiguousarray(keys), np.ascontiguousarray(values))
 
 
+def added(parts: Sequence[Task]) -> Task:
+    """Add arrays, a few in one task."""
+    while len(parts) > 1:
+        parts = [delayed(_total)(parts[i : i + _FAN_IN]) for i in range(0, len(parts), _FAN_IN)]
+    return parts[0]
+
+
 def _total(parts: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
     total = parts[0].copy()
     for part in parts[1:]:
@@ -234,7 +253,7 @@ def _outputs(
     return out, outputs_of(problem, expansion, weights, np.ascontiguousarray(queries), out)
 
 
-def _as_rows(array: Any) -> Tokens:
+def as_rows(array: Any) -> Tokens:
     """Return a Dask array whose blocks are whole rows."""
     if isinstance(array, _dask.array.Array):
         return array.rechunk({1: -1}) if array.ndim == 2 else array
@@ -245,7 +264,7 @@ def _as_rows(array: Any) -> Tokens:
 
 
 @contextmanager
-def _computer(scheduler: Any) -> Iterator[Compute]:
+def computer(scheduler: Any) -> Iterator[Compute]:
     """Yield what computes a list of tasks, and close what was opened for it."""
     if scheduler == "synchronous":
         yield lambda tasks: _dask.compute(*tasks, scheduler="synchronous")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import importlib.util
 import pkgutil
 from pathlib import Path
 
@@ -27,6 +28,8 @@ MODULES = sorted(
     for module in pkgutil.walk_packages([str(ROOT)], "cubicwall.")
     if module.name.split(".")[1] in PARTS
 )
+EXTRAS = {"cubicwall.algorithms.torch_layer": "torch"}
+MODULES = [name for name in MODULES if name not in EXTRAS or importlib.util.find_spec(EXTRAS[name])]
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -13,6 +13,7 @@ from cubicwall.algorithms.attention_gradient import (
     Gradient,
     attention_gradient,
     attention_value_and_gradient,
+    attention_vjp,
     gradient_by_blocks,
 )
 from cubicwall.algorithms.exact_attention import attention
@@ -178,7 +179,10 @@ def test_the_value_is_that_of_attention_and_shares_its_pass() -> None:
     output, gradient = attention_value_and_gradient(Q, keys, values, upstream)
     np.testing.assert_allclose(output, attention(Q, keys, values), rtol=1e-14, atol=1e-15)
     alone = attention_gradient(Q, keys, values, upstream)
-    assert all(np.array_equal(a, b) for a, b in zip(flat(gradient), flat(alone), strict=True))
+    again, pull = attention_vjp(Q, keys, values)
+    assert np.array_equal(again, output)
+    for other in (alone, pull(upstream), pull(upstream)):
+        assert all(np.array_equal(a, b) for a, b in zip(flat(gradient), flat(other), strict=True))
 
 
 def test_single_precision_comes_back_rounded_once() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from cubicwall.algorithms.exact_attention import attention
 from cubicwall.algorithms.fast_gradient import fast_gradient
 from cubicwall.algorithms.monomials import features, total_degree
 from cubicwall.algorithms.pullback_kernels import pull_tokens
+from cubicwall.algorithms.pullback_plan import pullback
 
 
 def problem(number: int) -> tuple[Any, list[Any], list[Any], Any, float, float]:
@@ -60,9 +62,8 @@ def test_the_pullback_is_the_derivative_of_its_polynomials() -> None:
     X, V = rng.normal(size=(70, 3)), rng.normal(size=(70, 2))
     A = rng.normal(size=(len(indices), 3))
     F, dX = np.empty((70, 2)), np.empty((70, 3))
-    pull_tokens(
-        X, V, A, indices.parents.astype(np.int64), indices.variables.astype(np.int64), F, dX
-    )  # fmt: skip
+    plan = pullback(indices)
+    pull_tokens(X, V, (1.0, 1.0, 1.0, 1.0), plan.links, *plan.laid_out(A), 3, F, dX)
     table, alpha = features(X, indices), indices.exponents()
     np.testing.assert_allclose(F, table @ A[:, :2], rtol=1e-12, atol=1e-11)
     weighed = np.column_stack([V, np.ones(70)]) @ A.T
@@ -102,8 +103,59 @@ def test_an_impossible_tolerance_is_refused(tolerance: float) -> None:
         fast_gradient([[1.0]], [[[1.0]]], [[[1.0]]], [[1.0]], tolerance=tolerance)
 
 
-def test_batches_and_no_queries_are_refused_by_name() -> None:
-    with pytest.raises(ValueError, match="'Q' must have shape"):
-        fast_gradient(np.ones((2, 1, 1)), [[[1.0]]], [[[1.0]]], np.ones((2, 1, 1)), tolerance=1.0)
-    with pytest.raises(ValueError, match="'Q' must have shape"):
-        fast_gradient(np.ones((0, 1)), [[[1.0]]], [[[1.0]]], np.ones((0, 1)), tolerance=1.0)
+def test_batches_no_queries_and_wrong_places_are_refused_by_name() -> None:
+    one = [[1.0]]
+    with pytest.raises(ValueError, match="'Q' and its fellows must have two axes"):
+        fast_gradient(np.ones((2, 1, 1)), [one], [one], np.ones((2, 1, 1)), tolerance=1.0)
+    with pytest.raises(ValueError, match="'Q' must hold at least one query"):
+        fast_gradient(np.ones((0, 1)), [one], [one], np.ones((0, 1)), tolerance=1.0)
+    with pytest.raises(ValueError, match="'upstream' must have the output's shape"):
+        fast_gradient(one, [one], [one], np.ones((2, 1)), tolerance=1.0)
+    with pytest.raises(ValueError, match="'upstream' must hold finite numbers"):
+        fast_gradient(one, [one], [one], [[np.nan]], tolerance=1.0)
+    with pytest.raises(ValueError, match="'out' must hold 4 arrays"):
+        fast_gradient(one, [one], [one], one, tolerance=1.0, out=[])
+    places = [np.empty((1, 1)), np.empty((1, 2)), np.empty((1, 1)), np.empty((1, 1))]
+    with pytest.raises(ValueError, match=r"'out\[1\]' must be a writeable array of shape \(1, 1\)"):
+        fast_gradient(one, [one], [one], one, tolerance=1.0, out=places)
+
+
+def test_gradients_that_leave_the_range_of_their_type_are_refused() -> None:
+    with pytest.raises(ValueError, match="below 2\\^1000"):
+        fast_gradient([[1e200]], [[[1e-200], [1e-200]]], [[[1e200], [0.0]]], [[1e300]], tolerance=1.0)
+
+
+def test_mapped_files_are_streamed_into_mapped_files_with_the_same_numbers(tmp_path: Path) -> None:
+    Q, keys, values, upstream, scale, tolerance = problem(3)
+    arrays = [Q, *keys, *values, upstream]
+    for a, array in enumerate(arrays):
+        np.save(tmp_path / f"{a}.npy", array)
+    mapped = [np.load(tmp_path / f"{a}.npy", mmap_mode="r") for a in range(len(arrays))]
+    out = [
+        np.lib.format.open_memmap(tmp_path / f"out{a}.npy", "w+", np.float64, array.shape)
+        for a, array in enumerate((upstream, *arrays[:-1]))
+    ]
+    whole = fast_gradient(Q, keys, values, upstream, tolerance=tolerance, scale=scale)
+    middle = 1 + len(keys)
+    found = fast_gradient(
+        mapped[0], mapped[1:middle], mapped[middle:-1], mapped[-1], tolerance=tolerance, scale=scale, out=out
+    )
+    for one, other in zip(
+        (found.output, found.query, *found.keys, *found.values),
+        (whole.output, whole.query, *whole.keys, *whole.values),
+        strict=True,
+    ):
+        assert isinstance(one, np.memmap)
+        assert np.array_equal(one, other)
+
+
+def test_powers_of_two_pass_through_exactly() -> None:
+    Q, keys, values, upstream, scale, _ = problem(21)
+    plain = fast_gradient(Q, keys, values, upstream, tolerance=1e6, scale=scale)
+    moved = fast_gradient(
+        np.ldexp(Q, 300), [np.ldexp(keys[0], -280), *keys[1:]], [np.ldexp(values[0], -100), *values[1:]],
+        np.ldexp(upstream, 100), tolerance=1e6 * 2.0**300, scale=scale * 2.0**-20,
+    )  # fmt: skip
+    assert np.array_equal(moved.query, np.ldexp(plain.query, -300))
+    assert np.array_equal(moved.keys[0], np.ldexp(plain.keys[0], 280))
+    assert np.array_equal(moved.values[0], np.ldexp(plain.values[0], 100))
