@@ -64,7 +64,7 @@ class Head:
 
 @dataclass(frozen=True, eq=False)
 class HeadGradient:
-    """Derivatives by the arguments of one head, and bounds on the sums of the magnitudes of their errors.
+    """Derivatives by the arguments of one head, and bounds on their errors in |A|* = Σ_i ‖A_i‖, rows by length.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ class HeadGradient:
     keys, values : tuples of k - 1 arrays
         ∂L/∂K_t and ∂L/∂V_t.
     query_error : float
-        Bound on Σ |computed - true| over the entries of `query`.
+        Bound on |computed - true|* of `query`.
     key_errors, value_errors : tuples of k - 1 floats
         Likewise.
     """
@@ -143,7 +143,7 @@ class ExactAttention:
 def rounding_errors(
     head: Head, upstream: Reals, carried: Reals | None, omega: float
 ) -> tuple[float, tuple[float, ...], tuple[float, ...]]:
-    """Bound what rounding does to the sums of magnitudes of a head's gradient.
+    """Bound what rounding does to a head's gradient.
 
     Parameters
     ----------
@@ -159,7 +159,7 @@ def rounding_errors(
     Returns
     -------
     query, keys, values
-        Bounds on Σ |computed - exact|: a weight w_i(j) is P_i(j) times at most 2 ‖G_i‖₁ Π max|V_t|, and each of
+        Bounds on sums of magnitudes of errors: a weight w_i(j) is P_i(j) times at most 2 ‖G_i‖₁ Π max|V_t|, and each of
         its parts carries ω at most four times.
 
     Notes

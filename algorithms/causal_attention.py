@@ -32,7 +32,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..instances.arguments import integer
-from .attention_layers import UNIT, Head, HeadGradient, Reals, largest_row, rounding_errors
+from .attention_layers import UNIT, Head, HeadGradient, Reals, rounding_errors
 from .blas_threads import side_by_side
 from .causal_kernels import BLOCK, PolynomialKernel, sums_over_all, sums_over_earlier, sums_over_later
 from .certificate import WallError, a_priori_error, relative_error_for
@@ -80,9 +80,8 @@ class FastAttention:
     causal : bool
         Whether a query sees only its own and earlier tokens.
     tolerance : float
-        On the error of every entry of a head's output; and, relative to the sum of the magnitudes of the
-        upstream, on the sum of the magnitudes of the errors of each of its gradients, before anything else is
-        carried.
+        On the error of every entry of a head's output; and, relative to |upstream|*, on the error of each of
+        its gradients in that norm, the sum of the lengths of the rows, where nothing else is carried.
     max_rank : int
         Refuse to go beyond.
 
@@ -162,16 +161,17 @@ class FastAttention:
             )
         by_query, by_key, by_value = side_by_side(*tasks)
         G = np.abs(upstream)
-        osc = G @ np.ptp(V, axis=0)
+        length = np.linalg.norm(upstream, axis=1)
+        osc = np.minimum(G @ np.ptp(V, axis=0), 2 * length * _longest(_centred(V)))
         rounding = rounding_errors(head, upstream, C, kept.rounding)
         a = kept.distance
         return HeadGradient(
             scale * by_query,
             (scale * by_key,),
             (by_value,),
-            3 * a * scale * float(osc.sum()) * largest_row(C) + rounding[0],
-            (3 * a * scale * float(osc @ np.abs(Q).sum(axis=1)) + rounding[1][0],),
-            (2 * a * float(G.sum()) + rounding[2][0],),
+            3 * a * scale * float(osc.sum()) * _longest(C) + rounding[0],
+            (3 * a * scale * float(osc @ np.linalg.norm(Q, axis=1)) + rounding[1][0],),
+            (2 * a * float(length.sum()) + rounding[2][0],),
         )
 
     def _least_mass(self, Q: Reals, K: Reals, scale: float) -> float:
@@ -188,7 +188,7 @@ class FastAttention:
         if self.causal and len(Q) <= BLOCK:
             return None
         osc = float(np.ptp(V, axis=0).max())
-        reach = max(osc, 3 * scale * osc * max(largest_row(K), largest_row(Q)), 2.0)
+        reach = max(osc, 6 * scale * _longest(_centred(V)) * max(_longest(K), _longest(Q)), 2.0)
         polynomial = _polynomial(half_width, mass, 0.9 * self.tolerance / reach)
         d = Q.shape[1]
         needed = None if polynomial is None else rank(d, polynomial.degree)
@@ -249,6 +249,10 @@ def _rounding(kernel: PolynomialKernel | None, n: int, d: int, half_width: float
 
 def _centred(K: Reals) -> Reals:
     return K - (K.min(axis=0) / 2 + K.max(axis=0) / 2)
+
+
+def _longest(rows: Reals) -> float:
+    return float(np.linalg.norm(rows, axis=1).max(initial=0.0))
 
 
 def _half_width(Q: Reals, K: Reals, scale: float) -> float:

@@ -2,7 +2,7 @@
 
 Glossary
 --------
-smoothness    ‖∇L(A) - ∇L(B)‖₁ ≤ smoothness · max|A - B|, sums and maxima over all entries.
+smoothness    Σ_i ‖∇L(A)_i - ∇L(B)_i‖ ≤ smoothness · max_i ‖A_i - B_i‖, with Euclidean norms of rows.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def mean_square(target: Reals) -> Loss:
     0.5
     """
     return Loss(
-        lambda T: float(0.5 * ((T - target) ** 2).mean()), lambda T: (T - target) / target.size, 1.0
+        lambda T: float(0.5 * ((T - target) ** 2).mean()), lambda T: (T - target) / target.size, 1.0 / target.shape[1]
     )
 
 
@@ -70,5 +70,5 @@ def mean_log_cosh(target: Reals) -> Loss:
     return Loss(
         lambda T: float((np.logaddexp(T - target, target - T) - np.log(2.0)).mean()),
         lambda T: np.tanh(T - target) / target.size,
-        1.0,
+        1.0 / target.shape[1],
     )

@@ -105,9 +105,9 @@ class Reverse:
     tokens : (n, D) array
         The derivative by the stage's input.
     upstream : float
-        Sum of the magnitudes of the derivative by its output.
+        Sum of the norms of the rows of the derivative by its output.
     heads : tuple of HeadGradient
-        Without arrays that are needed no longer they would be large: only the errors are kept.
+        Their errors; the arrays have served and are gone.
     """
 
     tokens: Reals
@@ -231,7 +231,7 @@ def transformer_gradient(
         attended: dict[int, tuple[Reals | None, Reals, tuple[Reals, ...], tuple[Reals, ...]]] = {}
         mixed: dict[int, Reals] = {}
         for stage in reversed(forward.stages):
-            layer, size = model.layers[stage.layer], float(np.abs(G).sum())
+            layer, size = model.layers[stage.layer], float(np.linalg.norm(G, axis=1).sum())
             if stage.heads:
                 back, attended[stage.layer], heads = _unattend(layer, stage, G, attention, products)
             else:
