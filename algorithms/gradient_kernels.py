@@ -32,7 +32,6 @@ from typing import Any
 
 import numba as nb
 from numba.core import cgutils, types
-from numba.extending import intrinsic
 
 from .attention_kernels import (
     _I64,
@@ -46,11 +45,13 @@ from .attention_kernels import (
     _at,
     _broadcast,
     _exp2,
+    _intrinsic,
     _load,
     _multiply,
     _multiply_accumulate,
     _multiply_add,
     _pointer,
+    _register,
     _store,
 )
 
@@ -61,16 +62,14 @@ assert ROWS % STRIP == 0
 def _strip(vectors: int) -> Any:
     """Make the intrinsic C (STRIP, 8·vectors) += A B, for A (STRIP, LANES) and B (LANES, 8·vectors)."""
 
-    @intrinsic
+    @_intrinsic  # type: ignore[untyped-decorator]
     def strip(typing: Any, C: Any, c: Any, A: Any, a: Any, B: Any, b: Any, width: Any) -> Any:
         def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             C, c, A, a, B, b, width = arguments
             C, A, B = (_pointer(context, builder, signature.args[i], x) for i, x in ((0, C), (2, A), (4, B)))
             lines = [builder.add(c, builder.mul(width, _at(r))) for r in range(STRIP)]
             rows = [builder.add(a, _at(LANES * r)) for r in range(STRIP)]
-            tile = [
-                (r, v, cgutils.alloca_once(builder, _VECTOR)) for r in range(STRIP) for v in range(vectors)
-            ]
+            tile = [(r, v, _register(builder, _VECTOR)) for r in range(STRIP) for v in range(vectors)]
             for r, v, register in tile:
                 builder.store(_load(builder, C, lines[r], v), register)
             with cgutils.for_range(builder, _at(LANES), intp=_I64) as loop:
@@ -91,7 +90,7 @@ def _strip(vectors: int) -> Any:
     return strip
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@_intrinsic  # type: ignore[untyped-decorator]
 def _weigh(typing: Any, S: Any, R: Any, rows: Any, lse: Any, delta: Any) -> Any:
     """S (rows, LANES) = P = 2^(S - lse) and R (rows, LANES) = P (R - δ), lane by lane."""
 
@@ -118,7 +117,7 @@ def _weigh(typing: Any, S: Any, R: Any, rows: Any, lse: Any, delta: Any) -> Any:
 _strip_one, _strip_two = _strip(1), _strip(2)
 
 
-@nb.njit  # type: ignore[untyped-decorator]
+@nb.njit
 def _add_across(C: Any, c: int, A: Any, rows: int, B: Any, width: int) -> None:
     """C (rows, width) += A (rows, LANES) B (LANES, width), width a multiple of eight."""
     for r in range(0, rows, STRIP):
@@ -128,7 +127,7 @@ def _add_across(C: Any, c: int, A: Any, rows: int, B: Any, width: int) -> None:
             _strip_one(C, c + r * width + width - 8, A, r * LANES, B, width - 8, width)
 
 
-@nb.njit  # type: ignore[untyped-decorator]
+@nb.njit
 def _panel(
     row: Any, first: int, panel: Any, start: int, width: int, valid: int, lined: Any, tokens: Any
 ) -> None:
@@ -142,7 +141,7 @@ def _panel(
             tokens[lane * padded + l] = lined[l * LANES + lane]
 
 
-@nb.njit  # type: ignore[untyped-decorator]
+@nb.njit
 def _settle(
     sums: Any,
     row: Any,
@@ -164,7 +163,7 @@ def _settle(
         into_row[first + l] += total
 
 
-@nb.njit(parallel=True, nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@nb.njit(parallel=True, nogil=True, cache=True)
 def sweep(
     q: Any, g: Any, K_1: Any, V_1: Any, K_1_rows: Any, V_1_rows: Any, K_2: Any, V_2: Any,
     lse: Any, delta: Any,
