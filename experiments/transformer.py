@@ -8,7 +8,7 @@ Glossary
 bound        B: the largest entry of every layer's queries and keys, to which weights are rescaled.
 b            B/(ln n)^{1/2}, the coordinate of the wall for order 2.
 error        of the output: the longest row of the difference; of a gradient by tokens: the sum of the lengths
-             of its rows, here relative to the gradient's own.
+             of its rows, here relative to that of the computed gradient.
 """
 
 from __future__ import annotations
@@ -548,14 +548,10 @@ def _errors(
     for i in range(layers):
         stage = 2 * i
         computed = fast.reverse[stage].tokens
-        bound, error = certificate.stages[stage].gradient_error, math.nan
-        # What is claimed is relative to the true gradient, which is shorter than the computed one by the bound at most.
-        size = _length(computed)
-        claimed = bound / (size - bound) if bound < size else math.inf
+        size, error = _length(computed), math.nan
         if exact is not None:
-            true = exact.reverse[stage].tokens
-            error = _length(computed - true) / _length(true)
-        found.append((error, claimed))
+            error = _length(computed - exact.reverse[stage].tokens) / size
+        found.append((error, certificate.stages[stage].gradient_error / size))
     return found
 
 

@@ -138,3 +138,97 @@ def test_exact_gradients_agree_with_complex_steps_to_ten_digits(spec: Any) -> No
     assert found.keys() == expected.keys()
     for name, gradient in expected.items():
         assert np.abs(found[name] - gradient).max() <= 1e-10 * np.abs(gradient).max(), name
+
+
+@pytest.mark.parametrize("spec", [spec for spec in MODELS if spec[3] == 2], ids=str)
+def test_exact_gradients_agree_with_torch(spec: Any) -> None:
+    torch = pytest.importorskip("torch")
+    model, X, loss, _ = drawn(spec, 40)
+    found = dict(flattened(transformer_gradient(model, X, loss, ExactAttention(model.causal), products=False)))
+    phi = {
+        "identity": lambda x: x,
+        "tanh": torch.tanh,
+        "silu": torch.nn.functional.silu,
+        "gelu": torch.nn.functional.gelu,
+    }[model.activation]
+    leaves = {"input": torch.tensor(X, requires_grad=True)}
+    for i, named in enumerate(weights_of(model)):
+        leaves |= {f"layer {i} {k}": torch.tensor(W, requires_grad=True) for k, W in named.items()}
+    mask = torch.ones(len(X), len(X)).tril().bool() if model.causal else torch.ones(len(X), len(X)).bool()
+
+    def attend(T: Any, i: int) -> Any:
+        Q, K, V = (
+            torch.einsum("nk,hkd->hnd", T, leaves[f"layer {i} {name}"]) for name in ("W_Q", "W_K0", "W_V0")
+        )
+        S = (model.scale * Q @ K.transpose(1, 2)).masked_fill(~mask, -torch.inf)
+        return (S.softmax(dim=-1) @ V).permute(1, 0, 2).reshape(T.shape)
+
+    T = leaves["input"]
+    for i in range(len(model.layers)):
+        W_g = leaves[f"layer {i} W_g"]
+        if model.residual:
+            T = T + attend(T, i)
+            T = T + phi(T @ W_g)
+        else:
+            T = attend(phi(T @ W_g), i)
+    # The upstream is ours; torch then differentiates ⟨upstream, T⟩.
+    (T * torch.tensor(loss.gradient(T.detach().numpy()))).sum().backward()
+    for name, leaf in leaves.items():
+        expected = leaf.grad.numpy()
+        assert np.abs(found[name] - expected).max() <= 1e-10 * np.abs(expected).max(), name
+
+
+@pytest.mark.parametrize("make", [linear, mean_square, mean_log_cosh])
+def test_losses_have_the_gradient_and_the_smoothness_they_state(make: Any) -> None:
+    rng = np.random.default_rng(8)
+    A, T, step = rng.normal(size=(3, 6, 4))
+    loss, h = make(A), 1e-5
+    slope = (loss.value(T + h * step) - loss.value(T - h * step)) / (2 * h)
+    # Third derivatives of these are below 1 per entry, |step|³ sums to less than 100; and values of size 10 round.
+    assert abs(slope - (loss.gradient(T) * step).sum()) <= 100 * h * h + 1e-14 * 100 / h
+    moved = np.linalg.norm(loss.gradient(T + step) - loss.gradient(T), axis=1).sum()
+    assert moved <= loss.smoothness * np.linalg.norm(step, axis=1).max() * (1 + 1e-12)
+
+
+def test_without_products_the_same_gradients_come_out() -> None:
+    model, X, loss, _ = drawn((3, 2, 4, 2, "tanh", True, True, "mean square"), 30)
+    exact = ExactAttention(True)
+    whole = dict(flattened(transformer_gradient(model, X, loss, exact)))
+    part = dict(flattened(transformer_gradient(model, X, loss, exact, products=False)))
+    assert whole.keys() - part.keys() == {"layer 0 W", "layer 1 W", "layer 2 W"}
+    for name, gradient in part.items():
+        assert np.abs(gradient - whole[name]).max() <= 1e-12 * np.abs(gradient).max(), name
+
+
+def test_renormalised_models_reach_the_bound_in_every_layer() -> None:
+    for residual in (True, False):
+        model = random_transformer(3, 2, 4, 0.7, rng=np.random.default_rng(9), residual=residual)
+        X, exact = np.random.default_rng(10).normal(size=(20, 4)), ExactAttention(True)
+        bounded = renormalised(model, X, 1.25, exact)
+        for stage in transformer_output(bounded, X, exact).stages:
+            for side in ("query", "keys") if stage.heads else ():
+                arrays = [head.query if side == "query" else head.keys[0] for head in stage.heads]
+                assert max(np.abs(array).max() for array in arrays) == pytest.approx(1.25, rel=1e-12)
+
+
+def test_a_causal_model_differentiates_no_later_token() -> None:
+    model, X, _, _ = drawn((3, 1, 3, 2, "tanh", True, True, "linear"), 12)
+    weights = np.zeros((12, 3))
+    weights[5] = 1.0
+    gradient = transformer_gradient(model, X, linear(weights), ExactAttention(True)).input
+    assert np.abs(gradient[:6]).min() > 0.0
+    assert not gradient[6:].any()
+
+
+def test_bad_tokens_are_refused() -> None:
+    model, exact = random_transformer(1, 1, 2, 0.5, rng=np.random.default_rng(0)), ExactAttention(True)
+    with pytest.raises(ValueError, match=r"'tokens' must have shape \(n, 2\)"):
+        transformer_output(model, np.ones((3, 3)), exact)
+    with pytest.raises(ValueError, match="finite"):
+        transformer_output(model, [[np.nan, 0.0]], exact)
+    with pytest.raises(ValueError, match="do not vanish"):
+        renormalised(model, np.zeros((3, 2)), 1.0, exact)
+    zero = np.zeros((1, 2, 2))
+    blind = Transformer((Layer(zero, [zero], [zero], np.zeros((2, 2))),))
+    with pytest.raises(ValueError, match="do not vanish"):
+        renormalised(blind, np.ones((3, 2)), 1.0, exact)
