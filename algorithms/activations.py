@@ -1,4 +1,4 @@
-"""The entrywise functions φ between the layers of a transformer: value, derivative, and how far both can bend.
+"""The entrywise functions φ between the layers of a transformer: values, slopes, and how far they bend.
 
 Glossary
 --------

@@ -11,7 +11,7 @@ is to be carried, and gets the queries' gradient itself where it names nothing.
 Glossary
 --------
 upstream   G: the derivative of the loss by the output.
-ω          bound on what rounding does to a weighted mean, relative to the largest magnitude of what is averaged.
+ω          bound on what rounding does to a weighted mean, relative to the largest magnitude averaged.
 
 References: [MLT24], docs/MATH.md section 4.
 """
@@ -64,7 +64,7 @@ class Head:
 
 @dataclass(frozen=True, eq=False)
 class HeadGradient:
-    """Derivatives by the arguments of one head, and bounds on their errors in |A|* = Σ_i ‖A_i‖, rows by length.
+    """Derivatives by the arguments of one head, and bounds on their errors in |A|* = Σ_i ‖A_i‖.
 
     Parameters
     ----------
@@ -124,18 +124,21 @@ class ExactAttention:
         if len(keys) == 1:
             output, lse = _output(query, keys[0], values[0], scale, self.causal)
         else:
-            output, lse = attention(query, keys, values, scale=scale), None
+            output, lse = as_reals(attention(query, keys, values, scale=scale)), None
         peak = float(np.prod([_peak(V) for V in values]))
         return Head(query, keys, values, scale, output, 2 * _rounding(query, keys, scale) * peak, lse)
 
     def backward(self, head: Head, upstream: Reals, carried: Reals | None) -> HeadGradient:
         """Return the gradient; its errors are rounding."""
+        keys: tuple[Reals, ...]
+        values: tuple[Reals, ...]
         if len(head.keys) == 1:
             arrays = _gradient(head, upstream, head.keys[0] if carried is None else carried, self.causal)
             query, keys, values = arrays[0], (arrays[1],), (arrays[2],)
         else:
             found = attention_gradient(head.query, head.keys, head.values, upstream, scale=head.scale)
-            query, keys, values = found.query, found.keys, found.values
+            query = as_reals(found.query)
+            keys, values = (tuple(map(as_reals, side)) for side in (found.keys, found.values))
         omega = _rounding(head.query, head.keys, head.scale)
         return HeadGradient(query, keys, values, *rounding_errors(head, upstream, carried, omega))
 
@@ -159,8 +162,8 @@ def rounding_errors(
     Returns
     -------
     query, keys, values
-        Bounds on sums of magnitudes of errors: a weight w_i(j) is P_i(j) times at most 2 ‖G_i‖₁ Π max|V_t|, and each of
-        its parts carries ω at most four times.
+        Bounds on sums of magnitudes of errors: a weight w_i(j) is P_i(j) times at most
+        2 ‖G_i‖₁ Π max|V_t|, and each of its parts carries ω at most four times.
 
     Notes
     -----
@@ -171,15 +174,15 @@ def rounding_errors(
     peaks = [_peak(V) for V in head.values]
     weight = 8 * omega * head.scale * float(np.prod(peaks))
     reach = [largest_row(K) for K in head.keys]
-    others = [float(np.prod([_peak(K) for K in head.keys[:t] + head.keys[t + 1 :]])) for t in range(len(reach))]
+    others = [
+        float(np.prod([_peak(K) for K in head.keys[:t] + head.keys[t + 1 :]])) for t in range(len(reach))
+    ]
     by_query = largest_row(carried) if carried is not None else reach[0] * others[0]
     by_key = float((G * np.abs(head.query).sum(axis=1)).sum())
     return (
         weight * total * by_query,
         tuple(weight * by_key * other for other in others),
-        tuple(
-            8 * omega * total * float(np.prod(peaks[:t] + peaks[t + 1 :])) for t in range(len(peaks))
-        ),
+        tuple(8 * omega * total * float(np.prod(peaks[:t] + peaks[t + 1 :])) for t in range(len(peaks))),
     )
 
 
@@ -188,15 +191,20 @@ def largest_row(array: Reals) -> float:
     return float(np.abs(array).sum(axis=1).max(initial=0.0))
 
 
+def as_reals(array: NDArray[Any]) -> Reals:
+    """Return an array as float64."""
+    return array.astype(np.float64, copy=False)
+
+
 def _peak(array: Reals) -> float:
     return float(np.abs(array).max(initial=0.0))
 
 
 def _rounding(query: Reals, keys: tuple[Reals, ...], scale: float) -> float:
     """ω of the exact algorithms: logits, e^x, and sums over tuples, in units of rounding."""
-    n, d = query.shape
+    n, d = len(query), int(query.shape[1])
     reach = scale * largest_row(query) * float(np.prod([_peak(K) for K in keys]))
-    return (2 * (d + 2 * len(keys) + 8) * (1.0 + reach) + 64.0 + n ** len(keys)) * UNIT
+    return (2 * (d + 2 * len(keys) + 8) * (1.0 + reach) + 64.0 + float(n) ** len(keys)) * UNIT
 
 
 def _pairs(n: int, m: int, causal: bool) -> list[tuple[slice, list[slice]]]:

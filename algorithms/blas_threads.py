@@ -18,7 +18,7 @@ from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any, TypeVar
 
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 Result = TypeVar("Result")
 

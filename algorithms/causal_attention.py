@@ -92,8 +92,8 @@ class FastAttention:
 
     Notes
     -----
-    Time O(n R d e) for rank R = C(d+g, g), memory O(n (d + e) + R d e). `forward` raises `WallError` where the
-    entries are too large for the tolerance.
+    Time O(n R d e) for rank R = C(d+g, g), memory O(n (d + e) + R d e). `forward` raises `WallError` where
+    the entries are too large for the tolerance.
 
     Examples
     --------
@@ -194,13 +194,15 @@ class FastAttention:
         needed = None if polynomial is None else rank(d, polynomial.degree)
         if polynomial is None or needed is None or needed > self.max_rank:
             entry = max(float(np.abs(Q).max()), float(np.abs(K).max()))
-            why = "float64 has too few digits" if needed is None else (
-                f"needs rank {needed:,} where 'max_rank' = {self.max_rank:,}"
+            why = (
+                "float64 has too few digits"
+                if needed is None
+                else (f"needs rank {needed:,} where 'max_rank' = {self.max_rank:,}")
             )
             b = entry / math.sqrt(math.log(len(Q))) if len(Q) > 1 else math.inf
             raise WallError(
-                f"The fast layer cannot meet 'tolerance' = {self.tolerance:.3g}: {why}; centred entries reach "
-                f"B = {entry:.4g}, b = B/(ln n)^(1/2) = {b:.3g}, logits ±{half_width:.4g}.",
+                f"The fast layer cannot meet 'tolerance' = {self.tolerance:.3g}: {why}; centred entries "
+                f"reach B = {entry:.4g}, b = B/(ln n)^(1/2) = {b:.3g}, logits ±{half_width:.4g}.",
                 entry,
                 b,
                 needed,
@@ -248,7 +250,8 @@ def _rounding(kernel: PolynomialKernel | None, n: int, d: int, half_width: float
 
 
 def _centred(K: Reals) -> Reals:
-    return K - (K.min(axis=0) / 2 + K.max(axis=0) / 2)
+    middle: Reals = K.min(axis=0) / 2 + K.max(axis=0) / 2
+    return K - middle
 
 
 def _longest(rows: Reals) -> float:

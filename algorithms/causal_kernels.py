@@ -1,13 +1,13 @@
 """Sums of a polynomial kernel over all earlier tokens, or over all, without a matrix of n² entries.
 
-With p(σ⟨x,y⟩) = Σ_α w_α x^α y^α (`monomials`), everything that attention and its gradient need is of one form,
+With p(σ⟨x,y⟩) = Σ_α w_α x^α y^α (`monomials`), all that attention and its gradient need is of one form,
 
     S_i = Σ_{j ≤ i} p(σ⟨x_i, y_j⟩) ⟨u_i, v_j⟩ z_j,
 
 with moments M[α,(a,b)] = Σ_j y_j^α v_ja z_jb it is S_ib = Σ_a u_ia Σ_α w_α x_i^α M[α,(a,b)]. Tokens go by in
-blocks: a block is evaluated at the moments of the blocks before it, looks at itself through e^s proper, and is
-then added to the moments. A sum over later tokens is the same walk from the end. All work but the features is
-matrix products of R × block by block × ab numbers.
+blocks: a block is evaluated at the moments of the blocks before it, looks at itself through e^s proper, and
+is then added to the moments. A sum over later tokens is the same walk from the end. All work but the
+features is matrix products of R × block by block × ab numbers.
 
 Time: O(n R a b) for vectors v of a and z of b entries, and the block's own n · block · (d + a + b).
 Memory: O(R (a b + block)) beyond arguments and result.
@@ -231,7 +231,7 @@ def _far(
     return contracted
 
 
-@njit(cache=True, nogil=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, boundscheck=False)
 def _multiply_out(lanes: Any, parents: Any, variables: Any, out: Any) -> None:
     """Make every monomial its parent times one coordinate, a line of lanes at a time."""
     out[0] = 1.0

@@ -6,23 +6,23 @@ Write r for the error of a stage's input, ε for what the stage adds, M for a bo
 
     r_out = ε + L r_in,          b_in = ε' + L b_out + M r_in |G̃|*,
 
-b the errors of gradients, ε' what the stage's reverse pass adds, G̃ the upstream as computed. L and M hold on the
-ball of radius r around the computed input. An entry of a weight's gradient obeys the second rule with the bounds
-of that entry's direction in the place of L and M.
+b the errors of gradients, ε' what the stage's reverse pass adds, G̃ the upstream as computed. L and M hold
+on the ball of radius r around the computed input. An entry of a weight's gradient obeys the second rule with
+the bounds of that entry's direction in the place of L and M.
 
 Attention O = Σ_j P_j v_j moves, in directions a and b of its arguments, by
 
     DO[a]     = E v_a + Cov(v, s_a)
     D²O[a,b]  = E v_ab + Cov(v_a, s_b) + Cov(v_b, s_a) + Cov(v, s_ab) + κ₃(v, s_a, s_b)
 
-under P, and ‖Cov(v, s)‖ ≤ max‖v‖ · max|s|, ‖κ₃(v, s, s')‖ ≤ 2 max‖v‖ · max|s| · max|s'|. Logits and values are
-products of one factor a matrix, so s_a, s_ab, v_a, v_ab are bounded by sums of products of sizes and rates.
-These bounds are those of the worst model of its sizes: they grow by the product of the L's with depth, where
-measured errors hardly do.
+under P, and ‖Cov(v, s)‖ ≤ max‖v‖ · max|s|, ‖κ₃(v, s, s')‖ ≤ 2 max‖v‖ · max|s| · max|s'|. Logits and values
+are products of one factor a matrix, so s_a, s_ab, v_a, v_ab are bounded by sums of products of sizes and
+rates. These bounds are those of the worst model of its sizes: they grow by the product of the L's with
+depth, where measured errors hardly do.
 
 Glossary
 --------
-size       largest norm of a row of Q, K_t or V_t; for k = 2, K and V are centred, which changes no covariance.
+size       largest norm of a row of Q, K_t or V_t; for k = 2, K and V centred, which changes no covariance.
 rate       by how much a size can change when the direction has length one.
 mixed      the second derivative of one factor in two directions.
 """
@@ -39,7 +39,7 @@ from ..instances.transformer import Layer, Transformer
 from .activations import FUNCTIONS
 from .attention_layers import UNIT, Head, HeadGradient, Reals
 from .losses import Loss
-from .transformer_gradient import Stage, TransformerGradient
+from .transformer_passes import Stage, TransformerGradient
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,9 @@ def certified(model: Transformer, loss: Loss, gradient: TransformerGradient) -> 
         local = dense + _reverse_added(layer, seen.heads, gradient.layers[stage.layer].product is not None)
         b = _sound((local + slopes[i] * b + bends[i] * r * G) * (1 + 8 * UNIT))
         stages.append(
-            StageCertificate(stage.layer, bool(stage.heads), added[i], local, slopes[i], bends[i], radii[i + 1], b)
+            StageCertificate(
+                stage.layer, bool(stage.heads), added[i], local, slopes[i], bends[i], radii[i + 1], b
+            )
         )
     layers = tuple(WeightCertificate(*attended[i], mixed[i]) for i in range(len(model.layers)))
     return DepthCertificate(tuple(reversed(stages)), layers, radii[-1], b)
@@ -199,7 +201,9 @@ class _Sizes:
 
     def lipschitz(self, a: _Direction) -> float:
         """Bound DO[a]."""
-        return _first(self.values, a.values) + math.prod(self.values) * self.scale * _first(self.logits, a.logits)
+        return _first(self.values, a.values) + math.prod(self.values) * self.scale * _first(
+            self.logits, a.logits
+        )
 
     def bend(self, a: _Direction, b: _Direction, mixed: _Direction) -> float:
         """Bound D²O[a,b]; `mixed` holds the factors' own second derivatives."""
@@ -322,7 +326,9 @@ def _attention_weights(
                 mixed = _Direction(tuple(rates[0]), tuple(rates[1]))
                 moved = _Direction(tuple(t * x for x in rates[0]), tuple(t * x for x in rates[1]))
                 L = sizes.lipschitz(moved)
-                bound = t * errors[side][place] + L * (b + rounding) + sizes.bend(moved, tokens, mixed) * r * G
+                bound = (
+                    t * errors[side][place] + L * (b + rounding) + sizes.bend(moved, tokens, mixed) * r * G
+                )
                 places[place] = max(places[place], bound)
         if carried:  # s moves by σ t², and s, T together by 2 σ t
             v, v_b = math.prod(sizes.values), _first(sizes.values, tokens.values)

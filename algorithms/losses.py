@@ -55,7 +55,9 @@ def mean_square(target: Reals) -> Loss:
     0.5
     """
     return Loss(
-        lambda T: float(0.5 * ((T - target) ** 2).mean()), lambda T: (T - target) / target.size, 1.0 / target.shape[1]
+        lambda T: float(0.5 * ((T - target) ** 2).mean()),
+        lambda T: (T - target) / target.size,
+        1.0 / target.shape[1],
     )
 
 

@@ -1,7 +1,7 @@
 """Tensor attention as a fast layer of a transformer: order 3 and beyond, without a mask.
 
-`fast_attention` and `fast_gradient` do the work and bound every entry; a gradient of n rows of d entries is then
-off by at most n d^{1/2} times that in the norm that layers are certified in.
+`fast_attention` and `fast_gradient` do the work and bound every entry; a gradient of n rows of d entries is
+then off by at most n d^{1/2} times that in the norm that layers are certified in.
 
 Time: O(n R (e+1)) for each of the two passes. Memory: O(R e) beyond arguments and results.
 
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .attention_layers import Head, HeadGradient, Reals
+from .attention_layers import Head, HeadGradient, Reals, as_reals
 from .causal_attention import MAX_RANK, FastAttention
 from .fast_attention import fast_attention
 from .fast_gradient import fast_gradient
@@ -30,8 +30,8 @@ class FastTensorAttention:
     Parameters
     ----------
     tolerance : float
-        On the error of every entry of a head's output; and, relative to |upstream|*, on the error in that norm
-        of each of its gradients.
+        On the error of every entry of a head's output; and, relative to |upstream|*, on the error in that
+        norm of each of its gradients.
     max_rank : int
         Refuse to go beyond.
 
@@ -64,7 +64,7 @@ class FastTensorAttention:
         found = fast_attention(
             query, keys, values, tolerance=self.tolerance, scale=scale, method="fast", max_rank=self.max_rank
         )
-        return Head(query, keys, values, scale, found.output, found.certificate.bound, None)
+        return Head(query, keys, values, scale, as_reals(found.output), found.certificate.bound, None)
 
     def backward(self, head: Head, upstream: Reals, carried: Reals | None) -> HeadGradient:
         """Return the gradient with its certificate."""
@@ -73,24 +73,20 @@ class FastTensorAttention:
         mean = float(np.linalg.norm(upstream, axis=1).mean())
         tolerance = self.tolerance * mean / math.sqrt(upstream.shape[1])
         if tolerance == 0.0:
-            zeros = [tuple(np.zeros_like(A) for A in side) for side in (head.keys, head.values)]
+            keys, values = (tuple(map(np.zeros_like, side)) for side in (head.keys, head.values))
             none = (0.0,) * len(head.keys)
-            return HeadGradient(np.zeros_like(head.query), *zeros, 0.0, none, none)
+            return HeadGradient(np.zeros_like(head.query), keys, values, 0.0, none, none)
         found = fast_gradient(
             head.query, head.keys, head.values, upstream,
             tolerance=tolerance, scale=head.scale, max_rank=self.max_rank,
         )  # fmt: skip
-        bound = found.certificate
+        bound, norm = found.certificate, len(upstream) * math.sqrt(upstream.shape[1])
+        keys, values = (tuple(map(as_reals, side)) for side in (found.keys, found.values))
         return HeadGradient(
-            found.query,
-            found.keys,
-            found.values,
-            _summed(found.query, bound.query),
-            tuple(_summed(K, error) for K, error in zip(found.keys, bound.keys, strict=True)),
-            tuple(_summed(V, error) for V, error in zip(found.values, bound.values, strict=True)),
+            as_reals(found.query),
+            keys,
+            values,
+            norm * bound.query,
+            tuple(norm * error for error in bound.keys),
+            tuple(norm * error for error in bound.values),
         )
-
-
-def _summed(array: Reals, error: float) -> float:
-    rows, columns = array.shape
-    return rows * math.sqrt(columns) * error

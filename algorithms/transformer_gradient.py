@@ -9,8 +9,8 @@ and through g(Z) = φ(Z W_g): ∂W_g = Zᵀ (G∘φ'(Z W_g)), ∂Z = (G∘φ'(Z 
 every model; `ExactAttention` makes it quadratic, `FastAttention` almost linear in n. What the errors of the
 layers add up to is for `depth_certificate` to say.
 
-Time: m layers of h heads cost what their attention costs, plus O(m n D²). Memory: the inputs of all stages and
-the heads' queries, keys and values, O(m n D).
+Time: m layers of h heads cost what their attention costs, plus O(m n D²). Memory: the inputs of all stages
+and the heads' queries, keys and values, O(m n D).
 
 Glossary
 --------
@@ -24,8 +24,7 @@ Almost Linear Time. arXiv 2408.13233; docs/MATH.md section 4.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -36,108 +35,7 @@ from .activations import FUNCTIONS
 from .attention_layers import Attention, Head, HeadGradient, Reals
 from .blas_threads import single_threaded_products
 from .losses import Loss
-
-
-@dataclass(frozen=True, eq=False)
-class Stage:
-    """What the forward pass leaves of one stage.
-
-    Parameters
-    ----------
-    layer : int
-        Which layer it belongs to.
-    tokens : (n, D) array
-        Its input.
-    heads : tuple of Head
-        Of an attention; empty for a g.
-    """
-
-    layer: int
-    tokens: Reals
-    heads: tuple[Head, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Forward:
-    """The forward pass.
-
-    Parameters
-    ----------
-    stages : tuple of Stage
-        In the order of running.
-    output : (n, D) array
-        T_m.
-    """
-
-    stages: tuple[Stage, ...]
-    output: Reals
-
-
-@dataclass(frozen=True, eq=False)
-class LayerGradient:
-    """The derivatives of the loss by one layer's weights; shapes as in `Layer`.
-
-    Parameters
-    ----------
-    product : (heads, D, D) array or None
-        ∂W; None unless of order 2 and asked for.
-    query : (heads, D, d) array
-        ∂W_Q.
-    keys, values : tuples of k - 1 such arrays
-        ∂W_K and ∂W_V.
-    mixing : (D, D) array
-        ∂W_g.
-    """
-
-    product: Reals | None
-    query: Reals
-    keys: tuple[Reals, ...]
-    values: tuple[Reals, ...]
-    mixing: Reals
-
-
-@dataclass(frozen=True, eq=False)
-class Reverse:
-    """What the reverse pass saw at one stage.
-
-    Parameters
-    ----------
-    tokens : (n, D) array
-        The derivative by the stage's input.
-    upstream : float
-        Sum of the norms of the rows of the derivative by its output.
-    heads : tuple of HeadGradient
-        Their errors; the arrays have served and are gone.
-    """
-
-    tokens: Reals
-    upstream: float
-    heads: tuple[HeadGradient, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class TransformerGradient:
-    """A loss and its derivatives.
-
-    Parameters
-    ----------
-    value : float
-        The loss.
-    input : (n, D) array
-        ∂L/∂X.
-    layers : tuple of LayerGradient
-        By the weights of every layer.
-    forward : Forward
-        The forward pass.
-    reverse : tuple of Reverse
-        The reverse pass, by stage, in the order of `forward.stages`.
-    """
-
-    value: float
-    input: Reals
-    layers: tuple[LayerGradient, ...]
-    forward: Forward
-    reverse: tuple[Reverse, ...]
+from .transformer_passes import Forward, LayerGradient, Reverse, Stage, TransformerGradient
 
 
 def transformer_output(model: Transformer, tokens: ArrayLike, attention: Attention) -> Forward:
@@ -315,7 +213,9 @@ def _run(model: Transformer, T: Reals, attention: Attention) -> Forward:
         for attends in (True, False) if model.residual else (False, True):
             heads = _attend(model, layer, T, attention) if attends else ()
             stages.append(Stage(i, T, heads))
-            moved = np.concatenate([head.output for head in heads], axis=1) if attends else _mix(model, layer, T)
+            moved = (
+                np.concatenate([head.output for head in heads], axis=1) if attends else _mix(model, layer, T)
+            )
             T = T + moved if model.residual else moved
     return Forward(tuple(stages), T)
 
@@ -377,22 +277,3 @@ def _mix(model: Transformer, layer: Layer, Z: Reals) -> Reals:
 def _unmix(model: Transformer, layer: Layer, Z: Reals, G: Reals) -> tuple[Reals, Reals]:
     inner = G * FUNCTIONS[model.activation].derivative(Z @ layer.mixing)
     return inner @ layer.mixing.T, Z.T @ inner
-
-
-def flattened(gradient: TransformerGradient) -> Sequence[tuple[str, Reals]]:
-    """List every array of a gradient with its name: the input's first, then layer by layer.
-
-    Examples
-    --------
-    >>> [name for name, _ in flattened(TransformerGradient(0.0, _NONE, (), Forward((), _NONE), ()))]
-    ['input']
-    """
-    arrays = [("input", gradient.input)]
-    for i, layer in enumerate(gradient.layers):
-        if layer.product is not None:
-            arrays.append((f"layer {i} W", layer.product))
-        arrays.append((f"layer {i} W_Q", layer.query))
-        arrays += [(f"layer {i} W_K{t}", W) for t, W in enumerate(layer.keys)]
-        arrays += [(f"layer {i} W_V{t}", W) for t, W in enumerate(layer.values)]
-        arrays.append((f"layer {i} W_g", layer.mixing))
-    return arrays

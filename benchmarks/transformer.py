@@ -2,8 +2,8 @@
 
     python benchmarks/transformer.py [--largest 16] [--exact-up-to 13] [--figures FOLDER]
 
-Sizes are powers of two: four layers, width 8, causal, queries and keys of every layer rescaled to entries up to 1,
-tolerance 1e-4; forward and reverse, all gradients, ∂W included. Memory is the process's peak.
+Sizes are powers of two: four layers, width 8, causal, queries and keys of every layer rescaled to entries up
+to 1, tolerance 1e-4; forward and reverse, all gradients, ∂W included. Memory is the process's peak.
 """
 
 from __future__ import annotations
@@ -16,14 +16,13 @@ from pathlib import Path
 
 from cubicwall.experiments.transformer import (
     crossover,
-    draw_depth,
-    draw_times,
-    drawn_problem,
     error_against_depth,
     slope,
     time_against_tokens,
     tolerance_for,
 )
+from cubicwall.experiments.transformer_comparison import drawn_problem
+from cubicwall.experiments.transformer_figures import draw_depth, draw_times
 
 
 def main() -> None:

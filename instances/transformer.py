@@ -74,9 +74,7 @@ class Layer:
         W_Q = _weights("query", query, 3)
         heads, D, d = W_Q.shape
         if min(heads, D, d) < 1 or heads * d != D:
-            raise ValueError(
-                f"Argument 'query' must have shape (heads, D, D / heads), not {W_Q.shape}."
-            )
+            raise ValueError(f"Argument 'query' must have shape (heads, D, D / heads), not {W_Q.shape}.")
         if len(keys) < 1 or len(keys) != len(values):
             raise ValueError(
                 "Arguments 'keys' and 'values' must be as many as each other and at least one, "

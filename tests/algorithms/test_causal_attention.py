@@ -1,4 +1,4 @@
-"""Fast pairwise attention: within its certificate of the definition, with and without a mask, forward and back."""
+"""Fast pairwise attention keeps its certificate against the definition: masked or not, forward and back."""
 
 from __future__ import annotations
 
@@ -52,8 +52,10 @@ def check(fast: FastAttention, arrays: list[Any], scale: float) -> None:
     Q, K, V, G, C = arrays
     output, query, key, value = definition(Q, K, V, G, C, scale, fast.causal)
     head = fast.forward(Q, (K,), (V,), scale)
-    # The definition rounds too: sums of n terms, each off by some 16 roundings, of weights 2‖G_i‖·max|V|·max|C|.
-    own = 2 * (16 + len(Q)) * 2.0**-53 * max(1.0, np.abs(V).max()) * max(1.0, np.abs(C).max(), np.abs(Q).max())
+    # The definition rounds too: sums of n terms, each off by some 16 roundings, of size 2‖G_i‖·max|V|·max|C|.
+    own = (
+        2 * (16 + len(Q)) * 2.0**-53 * max(1.0, np.abs(V).max()) * max(1.0, np.abs(C).max(), np.abs(Q).max())
+    )
     assert np.abs(head.output - output).max() <= head.error + own
     assert head.error <= 1.01 * fast.tolerance
     found = fast.backward(head, G, C)
@@ -110,7 +112,9 @@ def test_exact_attention_agrees_with_the_definition(causal: bool) -> None:
     expected = definition(Q, K, V, G, C, 1.0, causal)
     assert np.abs(head.output - expected[0]).max() <= head.error
     bounds = (found.query_error, found.key_errors[0], found.value_errors[0])
-    for array, other, bound in zip((found.query, found.keys[0], found.values[0]), expected[1:], bounds, strict=True):
+    for array, other, bound in zip(
+        (found.query, found.keys[0], found.values[0]), expected[1:], bounds, strict=True
+    ):
         assert rows(array - other) <= bound <= 1e-8 * rows(G)
 
 

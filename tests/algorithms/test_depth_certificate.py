@@ -11,7 +11,8 @@ from cubicwall.algorithms.causal_attention import FastAttention
 from cubicwall.algorithms.depth_certificate import certified
 from cubicwall.algorithms.losses import linear, mean_log_cosh, mean_square
 from cubicwall.algorithms.tensor_layers import FastTensorAttention
-from cubicwall.algorithms.transformer_gradient import TransformerGradient, transformer_gradient
+from cubicwall.algorithms.transformer_gradient import transformer_gradient
+from cubicwall.algorithms.transformer_passes import TransformerGradient
 from cubicwall.instances.transformer import random_transformer
 
 LOSSES = {"linear": linear, "mean square": mean_square, "log cosh": mean_log_cosh}
@@ -42,7 +43,9 @@ def check(model: Any, loss: Any, fast: TransformerGradient, exact: TransformerGr
             assert np.abs(computed - true).max() <= error
 
 
-def sweep(layers: int, heads: int, activation: Any, causal: bool, residual: bool, loss: str, tolerance: float) -> None:
+def sweep(
+    layers: int, heads: int, activation: Any, causal: bool, residual: bool, loss: str, tolerance: float
+) -> None:
     rng = np.random.default_rng(layers)
     model = random_transformer(
         layers, heads, 4, 0.5, rng=rng, activation=activation, causal=causal, residual=residual
@@ -138,7 +141,9 @@ def test_certificates_scale_with_the_tolerance() -> None:
     X, A = rng.uniform(-1, 1, (2, 600, 4))
     loss = mean_square(A)
     bounds = [
-        certified(model, loss, transformer_gradient(model, X, loss, FastAttention(True, tolerance))).input_error
+        certified(
+            model, loss, transformer_gradient(model, X, loss, FastAttention(True, tolerance))
+        ).input_error
         for tolerance in (1e-3, 1e-6)
     ]
     assert bounds[1] < 1e-2 * bounds[0]

@@ -1,4 +1,4 @@
-"""Gradients of whole models: exact ones against complex steps, torch and themselves; fast ones in their bounds."""
+"""Exact gradients of whole models against complex steps, torch and themselves."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pytest
 from cubicwall.algorithms.attention_layers import ExactAttention
 from cubicwall.algorithms.losses import Loss, linear, mean_log_cosh, mean_square
 from cubicwall.algorithms.transformer_gradient import (
-    flattened,
     renormalised,
     transformer_gradient,
     transformer_output,
 )
+from cubicwall.algorithms.transformer_passes import flattened
 from cubicwall.instances.transformer import Layer, Transformer, random_transformer
 from scipy.special import erf
 
@@ -44,7 +44,7 @@ def weights_of(model: Transformer) -> Weights:
 
 
 def define(model: Transformer, X: Any, weights: Weights) -> Any:
-    """Run a model by its definition: whole matrices, complex numbers; a W, where given, stands for W_Q W_Kᵀ."""
+    """Run a model by its definition: whole matrices, complex numbers; a W stands for W_Q W_Kᵀ."""
     T, phi, n = X, ACTIVATIONS[model.activation], len(X)
     places = model.layers[0].order - 1
 
@@ -123,7 +123,15 @@ def drawn(spec: Any, n: int, seed: int = 0) -> tuple[Transformer, Any, Loss, Any
     layers, heads, width, order, activation, causal, residual, loss = spec
     rng = np.random.default_rng(seed)
     model = random_transformer(
-        layers, heads, width, 1.0, rng=rng, order=order, activation=activation, causal=causal, residual=residual
+        layers,
+        heads,
+        width,
+        1.0,
+        rng=rng,
+        order=order,
+        activation=activation,
+        causal=causal,
+        residual=residual,
     )
     X, A = rng.normal(size=(2, n, width))
     make, define_loss = LOSSES[loss]
@@ -144,7 +152,9 @@ def test_exact_gradients_agree_with_complex_steps_to_ten_digits(spec: Any) -> No
 def test_exact_gradients_agree_with_torch(spec: Any) -> None:
     torch = pytest.importorskip("torch")
     model, X, loss, _ = drawn(spec, 40)
-    found = dict(flattened(transformer_gradient(model, X, loss, ExactAttention(model.causal), products=False)))
+    found = dict(
+        flattened(transformer_gradient(model, X, loss, ExactAttention(model.causal), products=False))
+    )
     phi = {
         "identity": lambda x: x,
         "tanh": torch.tanh,
@@ -184,7 +194,7 @@ def test_losses_have_the_gradient_and_the_smoothness_they_state(make: Any) -> No
     A, T, step = rng.normal(size=(3, 6, 4))
     loss, h = make(A), 1e-5
     slope = (loss.value(T + h * step) - loss.value(T - h * step)) / (2 * h)
-    # Third derivatives of these are below 1 per entry, |step|³ sums to less than 100; and values of size 10 round.
+    # Third derivatives of these are below 1 per entry, |step|³ sums to less than 100; and values round.
     assert abs(slope - (loss.gradient(T) * step).sum()) <= 100 * h * h + 1e-14 * 100 / h
     moved = np.linalg.norm(loss.gradient(T + step) - loss.gradient(T), axis=1).sum()
     assert moved <= loss.smoothness * np.linalg.norm(step, axis=1).max() * (1 + 1e-12)
