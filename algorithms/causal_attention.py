@@ -195,7 +195,7 @@ class FastAttention:
         if polynomial is None or needed is None or needed > self.max_rank:
             entry = max(float(np.abs(Q).max()), float(np.abs(K).max()))
             why = (
-                "float64 has too few digits"
+                f"no polynomial of degree up to {MAX_DEGREE} in float64 does"
                 if needed is None
                 else (f"needs rank {needed:,} where 'max_rank' = {self.max_rank:,}")
             )
