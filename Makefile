@@ -4,6 +4,8 @@ BIN := .venv/bin
 PACKAGES := instances algorithms reductions verification experiments
 MODULES := cubicwall cubicwall.cli cubicwall.console cubicwall.generating cubicwall.__main__
 WORKERS ?= 2
+# The root is a package: with tests/ as rootdir pytest does not try to import it by the name of its folder.
+PYTEST := $(BIN)/pytest -c pyproject.toml --rootdir tests tests -n $(WORKERS) --dist worksteal
 # Compiled kernels are kept beside the environment that made them.
 export NUMBA_CACHE_DIR := $(CURDIR)/.venv/numba
 
@@ -15,11 +17,11 @@ demo: .venv/installed
 
 test: .venv/tested
 	$(BIN)/python tests/warm_up.py
-	$(BIN)/pytest -m "not full" -n $(WORKERS) --dist worksteal
+	$(PYTEST) -m "not full"
 
 test-full: .venv/tested
 	$(BIN)/python tests/warm_up.py
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal
+	$(PYTEST)
 
 lint: .venv/linted
 	$(BIN)/ruff check .

@@ -10,7 +10,8 @@ Logits are in base 2 (the caller folds log2(e) into the queries), so 2^t replace
 knows that all of them are small (`bounded`), the ceiling M stays 0; otherwise every lane keeps a
 running ceiling that its logits exceed by at most HEADROOM, raised only when they would.
 
-Time: d + e + 15 fused multiply-adds a tuple, within about 1.2 of what dgemm takes for as many.
+Time: d + e + 16 multiply-adds a tuple, at about the rate of dgemm (measured: 0.96 to 1.2 of its time; 1.3
+with running ceilings at d = e = 16).
 Memory: a few pages a thread. Items of work are independent and their arithmetic does not depend on
 who runs them: the results are the same to the last bit for any number of threads.
 

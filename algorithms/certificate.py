@@ -1,26 +1,31 @@
 """What a fast answer can be off by, and the error raised where the wall stops the fast algorithm.
 
-Let p stand in for e^x, O = Σ_j E_j v_j / Σ_j E_j with E_j = e^{s_j}, and Õ the same with p_j = p(s_j), D̃ = Σ_j p_j > 0.
+Let p stand in for e^x, O = Σ_j E_j v_j / Σ_j E_j with E_j = e^{s_j}, and Õ the same with p_j = p(s_j), D̃ =
+Σ_j p_j > 0.
 
-A priori. If |p/e^x − 1| ≤ η < 1, write p_j = E_j(1+δ_j) and P_j = E_j/ΣE. Then Õ − O = Σ P_j(1+δ_j)(v_j − O)/(1 + ΣP_jδ_j),
-largest for v at the two ends of its range, δ = η on the upper end (mass A) and −η on the lower: osc·2ηA(1−A)/(1−η+2ηA).
-The best A makes that osc·η/(1+√(1−η²)), osc = max v − min v; the constant is sharp.
+A priori. If |p/e^x − 1| ≤ η < 1, write p_j = E_j(1+δ_j) and P_j = E_j/ΣE. Then Õ − O = Σ P_j(1+δ_j)(v_j −
+O)/(1 + ΣP_jδ_j), largest for v at the two ends of its range, δ = η on the upper end (mass A) and −η on the
+lower: osc·2ηA(1−A)/(1−η+2ηA). The best A makes that osc·η/(1+√(1−η²)), osc = max v − min v; the constant is
+sharp.
 
 A posteriori. ΣE_j(v_j − O) = 0, so Õ − O = Σ(p_j − E_j)(v_j − O)/D̃, and with |p − e^x| ≤ τ
 
     |Õ − O| ≤ τ Σ|v_j − O|/D̃ ≤ τ N·spread/D̃,   spread = min(osc, √(var v + (mean v − O)²)),
 
-N = Πn_t; the second spread is Cauchy–Schwarz, and O is within the error sought of the output at hand. Beforehand,
-Jensen's ΣE_j ≥ N e^{mean s} bounds D̃ ≥ ΣE_j − τN, and the first formula with δ from 0 to tanh w bounds |O − mean v| by
-osc·tanh(w/2) for logits in an interval of half-width w.
+N = Πn_t; the second spread is Cauchy–Schwarz, and O is within the error sought of the output at hand.
+Beforehand, Jensen's ΣE_j ≥ N e^{mean s} bounds D̃ ≥ ΣE_j − τN, and, for
+logits in an interval of half-width w, e^{s−c} = cosh w·(1+δ) with |δ| ≤ tanh w: the first formula, read for
+O against the plain mean, gives |O − mean v| ≤ osc·tanh(w/2).
 
-Rounding. Multiplied out, numerator and denominator are sums of terms c_m (m!/α!) Πq̂ Πk̂ v̂, each with at most L roundings; whatever
-the signs, the terms of one row sum in magnitude to at most N·P̄(x̄_i + |c_i|), P̄(x) = Σ|c_m|x^m, x̄_i the *absolute* logit.
-So D̃ is known to N(γP̄ + underflow), γ = Lu/(1−Lu), and N̂/D̂ to twice that quotient times max|v|.
+Rounding. Multiplied out, numerator and denominator are sums of terms c_m (m!/α!) Πq̂ Πk̂ v̂, each with at
+most L roundings; whatever the signs, the terms of one row sum in magnitude to at most N·P̄(x̄_i + |c_i|),
+P̄(x) = Σ|c_m|x^m, x̄_i the *absolute* logit. So D̃ is known to N(γP̄ + underflow), γ = Lu/(1−Lu), and N̂/D̂
+to twice that quotient times max|v|.
 
 Glossary
     u           unit roundoff of the type computed in; w = 2⁻⁵³
-    η, τ, δ     relative and absolute error of p; mass that a pruned set dropped, which adds to τ, and δe^{−lo} to η
+    η, τ, δ     relative and absolute error of p; mass that a pruned set dropped, which adds to τ, and
+                δe^{−lo} to η
     osc         largest minus smallest Π_t V_t over tuples, by column
     B, b        largest entry of Q and the keys; b = B/(ln n)^{1/k}, the coordinate of the wall
 
@@ -30,6 +35,7 @@ Reference: MATH.md section 2.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -53,7 +59,8 @@ class Certificate:
     tolerance : float
         What was asked for: absolute, entrywise.
     interval : (float, float)
-        All logits lie in it; rows are counted from their own shift where `half_width` is smaller than its half.
+        All logits lie in it; rows are counted from their own shift where `half_width` is smaller than its
+        half.
     half_width : float
         Half the width of the interval that the polynomial covers; 0 for the exact algorithm.
     degree : int or None
@@ -87,7 +94,7 @@ class Certificate:
 
     @property
     def met(self) -> bool:
-        """Whether the bound meets the tolerance; the exact algorithm's may not where it asks for too many digits."""
+        """Whether the bound meets the tolerance; the exact algorithm's may miss one of too many digits."""
         return self.bound <= self.tolerance
 
 
@@ -139,12 +146,12 @@ class ValueRange:
     factors: tuple[Column, ...]
     output_scale: Column
 
-    @property
+    @cached_property
     def oscillation(self) -> Column:
         """Largest minus smallest product."""
         return (self.high - self.low) * (1 + 2 * UNIT)
 
-    @property
+    @cached_property
     def peak(self) -> Column:
         """Largest magnitude of a product."""
         return np.maximum(np.abs(self.low), np.abs(self.high))
@@ -223,11 +230,14 @@ def a_priori_error(relative_error: float) -> float:
     """
     if relative_error >= 1.0:
         return 1.0
-    return min(1.0, relative_error / (1.0 + math.sqrt(1.0 - relative_error**2)) * (1 + 8 * UNIT))
+    return min(
+        1.0,
+        relative_error / (1.0 + math.sqrt((1.0 - relative_error) * (1.0 + relative_error))) * (1 + 8 * UNIT),
+    )
 
 
 def relative_error_for(error: float) -> float:
-    """Return the η that makes `a_priori_error` equal to r < 1: with η = sin θ, r = tan(θ/2), so η = 2r/(1+r²)."""
+    """Return the η that makes `a_priori_error` equal to r < 1: η = sin θ gives r = tan(θ/2)."""
     return 2 * error / (1 + error**2) * (1 - 16 * UNIT)
 
 
@@ -285,13 +295,16 @@ def error_bounds(
 
     Notes
     -----
-    Both outputs lie between the smallest and the largest product, so no bound on the approximation exceeds osc.
+    Both outputs lie between the smallest and the largest product, so no bound on the approximation
+    exceeds osc.
     """
     osc, peak = values.oscillation, values.peak
     with np.errstate(over="ignore", invalid="ignore"):
         prior = osc * a_priori_error(relative_error)
         if denominator > 0.0:
-            posterior = np.minimum(osc, absolute_error * values.spread(deviation) / denominator * (1 + 8 * UNIT))
+            posterior = np.minimum(
+                osc, absolute_error * values.spread(deviation) / denominator * (1 + 8 * UNIT)
+            )
         else:
             posterior = osc
         approximation = np.minimum(prior, posterior)
@@ -305,7 +318,9 @@ def error_bounds(
         return prior, posterior, rounding, total
 
 
-def exact_rounding(values: ValueRange, order: int, dimension: int, sizes: Sequence[int], reach: float) -> Column:
+def exact_rounding(
+    values: ValueRange, order: int, dimension: int, sizes: Sequence[int], reach: float
+) -> Column:
     """Bound what rounding does to the exact algorithm, column by column.
 
     Parameters
@@ -322,8 +337,9 @@ def exact_rounding(values: ValueRange, order: int, dimension: int, sizes: Sequen
     Returns
     -------
     (e,) float64 array
-        A logit is off by (d+k+4)·w·x̄ at most, a weight by that and 10⁻¹⁵ relatively, a sum by one rounding for every
-        token of the last keys and every tuple of the others; numerator and denominator count once each.
+        A logit is off by (d+k+4)·w·x̄ at most, a weight by that and 10⁻¹⁵ relatively, a sum by one rounding
+        for every token of the last keys and every tuple of the others; numerator and denominator count once
+        each.
     """
     chain = math.prod(sizes[:-1]) + sizes[-1] + 2048
     relative = (dimension + 2 * order + 8) * UNIT * reach + 4e-15 + chain * UNIT

@@ -1,8 +1,8 @@
 """Bounds and sums of the columns of a matrix, from one parallel pass that reads every entry once.
 
-Ranges of logits (`logit_range`), the spread of values (`certificate`) and the check that all is finite need nothing
-else. Sums run over stretches of 4096 tokens whose sums are added on, so that a mean of n numbers carries about
-4096 + n/4096 roundings and not n; summaries of shards merge.
+Ranges of logits (`logit_range`), the spread of values (`certificate`) and the check that all is finite need
+nothing else. Sums run over stretches of 4096 tokens whose sums are added on, so that a mean of n numbers
+carries about 4096 + n/4096 roundings and not n; summaries of shards merge.
 
 Cost: O(n d) time, O(d) memory.
 """
@@ -12,11 +12,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numba
 import numpy as np
-from numba import config, get_num_threads, njit, prange, set_num_threads
+from numba import njit, prange
 from numpy.typing import NDArray
 
-config.THREADING_LAYER = "omp"  # the workqueue layer is not safe under two Python threads
+numba.config.THREADING_LAYER = "omp"  # type: ignore[attr-defined]  # the workqueue layer is not safe under two Python threads
 
 UNIT = 2.0**-53
 """Unit roundoff of float64."""
@@ -93,7 +94,7 @@ def column_summary(matrix: NDArray[Any], order: int) -> ColumnSummary:
     matrix : (n, d) array
         float32 or float64, contiguous.
     order : int
-        k, of the norm.
+        k, of the norm; 1 where it does not matter.
 
     Returns
     -------
@@ -114,7 +115,7 @@ def column_summary(matrix: NDArray[Any], order: int) -> ColumnSummary:
     statistics = np.zeros((slots, 4, d))
     norms = np.zeros(slots)
     finite = np.ones(slots, dtype=np.bool_)
-    in_slots(slots, _scan_columns, read_only(matrix), order, statistics, norms, finite)
+    in_slots(slots, _scan_slot, _scan_columns, read_only(matrix), order, statistics, norms, finite)
     sound = bool(finite.all())
     low, high = statistics[:, 0].min(axis=0), statistics[:, 1].max(axis=0)
     largest = max(np.max(np.abs(low), initial=0.0), np.max(np.abs(high), initial=0.0)) if sound else math.inf
@@ -122,17 +123,17 @@ def column_summary(matrix: NDArray[Any], order: int) -> ColumnSummary:
     norm = float(norms.max()) ** (1 / order) * (1 + (2 * d + 16) * UNIT) if tame else math.inf
     with np.errstate(over="ignore", invalid="ignore"):
         total, squares = statistics[:, 2:].sum(axis=0)
-    return ColumnSummary(n, low, high, total, squares, norm, sound, min(n, _RUN) + -(-n // (slots * _RUN)) + slots)
+    return ColumnSummary(
+        n, low, high, total, squares, norm, sound, min(n, _RUN) + -(-n // (slots * _RUN)) + slots
+    )
 
 
-def in_slots(slots: int, kernel: Callable[..., None], *arguments: Any) -> None:
-    """Run a parallel kernel, without waking other threads where there is one slot: waking costs up to milliseconds."""
-    threads = get_num_threads()
-    set_num_threads(min(slots, threads))
-    try:
-        kernel(*arguments)
-    finally:
-        set_num_threads(threads)
+def in_slots(slots: int, one: Callable[..., None], all_slots: Callable[..., None], *arguments: Any) -> None:
+    """Run a kernel for every slot, in parallel; a single one without waking threads, which can take long."""
+    if slots == 1:
+        one(0, *arguments)
+    else:
+        all_slots(*arguments)
 
 
 def read_only(matrix: NDArray[Any]) -> NDArray[Any]:
@@ -142,45 +143,90 @@ def read_only(matrix: NDArray[Any]) -> NDArray[Any]:
     return view
 
 
-@njit(cache=True, parallel=True, boundscheck=False)  # type: ignore[untyped-decorator]
-def _scan_columns(matrix, order, statistics, norms, finite):  # type: ignore[no-untyped-def]
+@njit(cache=True, boundscheck=False)
+def _power(x, order):  # type: ignore[no-untyped-def]
+    size = abs(x)
+    power = size
+    for _ in range(order - 1):
+        power *= size
+    return power
+
+
+# Sums may be reordered here, a vector's lanes at a time: their bounds hold for any order.
+@njit(cache=True, boundscheck=False, fastmath={"reassoc", "nsz", "contract"})
+def _scan_run(rows, order, low, high, total, squares):  # type: ignore[no-untyped-def]
+    """Take in a run of rows, four at a time; return the largest sum of powers, and whether all is finite."""
+    d = len(low)
+    run, run_squares = np.zeros(d), np.zeros(d)
+    longest = 0.0
+    whole = len(rows) // 4 * 4
+    for t in range(0, whole, 4):
+        four = rows[t : t + 4]
+        p0, p1, p2, p3 = 0.0, 0.0, 0.0, 0.0
+        for l in range(d):
+            a, b, c, e = (
+                np.float64(four[0, l]),
+                np.float64(four[1, l]),
+                np.float64(four[2, l]),
+                np.float64(four[3, l]),
+            )
+            low[l] = min(low[l], min(min(a, b), min(c, e)))
+            high[l] = max(high[l], max(max(a, b), max(c, e)))
+            run[l] += (a + b) + (c + e)
+            run_squares[l] += (a * a + b * b) + (c * c + e * e)
+            if order == 2:
+                p0 += a * a
+                p1 += b * b
+                p2 += c * c
+                p3 += e * e
+            elif order > 2:
+                p0 += _power(a, order)
+                p1 += _power(b, order)
+                p2 += _power(c, order)
+                p3 += _power(e, order)
+        longest = max(longest, max(max(p0, p1), max(p2, p3)))
+    for t in range(whole, len(rows)):
+        power = 0.0
+        for l in range(d):
+            x = np.float64(rows[t, l])
+            low[l] = min(low[l], x)
+            high[l] = max(high[l], x)
+            run[l] += x
+            run_squares[l] += x * x
+            power += _power(x, order)
+        longest = max(longest, power)
+    finite = True
+    for l in range(d):
+        if not abs(run[l]) < np.inf:  # a sum may also overflow: look again
+            for t in range(len(rows)):
+                finite &= bool(np.isfinite(rows[t, l]))
+        total[l] += run[l]
+        squares[l] += run_squares[l]
+    return longest, finite
+
+
+@njit(cache=True, boundscheck=False)
+def _scan_slot(slot, matrix, order, statistics, norms, finite):  # type: ignore[no-untyped-def]
     n, d = matrix.shape
     slots = len(norms)
-    for slot in prange(slots):
-        low, high, total, squares = np.empty((4, d))
-        run, run_squares = np.empty((2, d))
-        low[:] = np.inf
-        high[:] = -np.inf
-        total[:] = 0.0
-        squares[:] = 0.0
-        longest = 0.0
-        sound = True
-        for first in range(slot * n // slots, (slot + 1) * n // slots, _RUN):
-            run[:] = 0.0
-            run_squares[:] = 0.0
-            for t in range(first, min(first + _RUN, (slot + 1) * n // slots)):
-                power = 0.0
-                spoiled = 0.0
-                for l in range(d):
-                    x = np.float64(matrix[t, l])
-                    spoiled += x - x  # 0 for a number, NaN for NaN and the infinities
-                    low[l] = min(low[l], x)
-                    high[l] = max(high[l], x)
-                    run[l] += x
-                    run_squares[l] += x * x
-                    size = abs(x)
-                    term = size
-                    for _ in range(order - 1):
-                        term *= size
-                    power += term
-                sound &= spoiled == 0.0
-                longest = max(longest, power)
-            for l in range(d):
-                total[l] += run[l]
-                squares[l] += run_squares[l]
-        statistics[slot, 0] = low
-        statistics[slot, 1] = high
-        statistics[slot, 2] = total
-        statistics[slot, 3] = squares
-        norms[slot] = longest
-        finite[slot] = sound
+    low, high = np.full(d, np.inf), np.full(d, -np.inf)
+    total, squares = np.zeros(d), np.zeros(d)
+    longest, sound = 0.0, True
+    last = (slot + 1) * n // slots
+    for first in range(slot * n // slots, last, _RUN):
+        rows = matrix[first : min(first + _RUN, last)]
+        power, good = _scan_run(rows, order, low, high, total, squares)
+        longest = max(longest, power)
+        sound &= good
+    statistics[slot, 0] = low
+    statistics[slot, 1] = high
+    statistics[slot, 2] = total
+    statistics[slot, 3] = squares
+    norms[slot] = longest
+    finite[slot] = sound
+
+
+@njit(cache=True, parallel=True, boundscheck=False)
+def _scan_columns(matrix, order, statistics, norms, finite):  # type: ignore[no-untyped-def]
+    for slot in prange(len(norms)):
+        _scan_slot(slot, matrix, order, statistics, norms, finite)

@@ -1,23 +1,25 @@
-"""The choice of a polynomial, of its monomials and of an arithmetic that meet a tolerance, before any of the work.
+"""The choice of a polynomial, of its monomials and of an arithmetic that meet a tolerance.
 
-Softmax ignores a shift of a whole row, so two kinds of expansion compete: one polynomial on the interval that holds
-every logit, and one on [−w, w] for rows that are each counted from the middle c_i of their own interval, which costs
-a coefficient a degree and row, p(s − c_i) = Σ a_m(i) s^m. Each may be chosen by its relative error, which bounds the output
-a priori, or by its absolute one, for which Jensen's bound on the denominators is known beforehand too. Of the
-candidates the one of least rank is taken that rounding leaves room for.
+Softmax ignores a shift of a whole row, so two kinds of expansion compete: one polynomial on the interval
+that holds every logit, and one on [−w, w] for rows that are each counted from the middle c_i of their own
+interval, which costs a coefficient a degree and row, p(s − c_i) = Σ a_m(i) s^m. Each may be chosen by its
+relative error, which bounds the output a priori, or by its absolute one, for which Jensen's bound on the
+denominators is known beforehand too. Of the candidates the one of least rank is taken that rounding leaves
+room for.
 
 Glossary
     ε       what the approximation may do to an output: the tolerance less the rounding
     J       ln of a lower bound on every row's Σ_j e^{s_j − c}/N
     κ       the common reach of 0/1 columns
 
-Cost: some milliseconds where the polynomial is new, O(R log R) for the monomials; the latest answers are kept.
+Cost: some milliseconds where the polynomial is new, O(R log R) for the monomials; the latest answers are
+kept.
 """
 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -25,7 +27,8 @@ from numpy.typing import NDArray
 
 from .certificate import Rounding, ValueRange, error_bounds, relative_error_for
 from .column_statistics import UNIT
-from .exp_polynomial import Criterion, ExpPolynomial, ToleranceUnreachable, approximate_exp, exp_polynomial
+from .exp_degree import Criterion
+from .exp_polynomial import ExpPolynomial, ToleranceUnreachable, approximate_exp, exp_polynomial
 from .logit_range import Geometry, RowSummary
 from .monomials import MultiIndices, RankExceeded, merged, rank, total_degree
 from .polynomial_kernels import Schedule, schedule
@@ -62,6 +65,8 @@ class Problem:
         d.
     dtype : dtype
         Of the output.
+    shards : int
+        Into how many shards the tokens of a key matrix are cut, at most.
     """
 
     tokens: tuple[int, ...]
@@ -73,6 +78,7 @@ class Problem:
     logit_bound: float
     dimension: int
     dtype: np.dtype[Any]
+    shards: int = 1
 
     @property
     def order(self) -> int:
@@ -82,13 +88,14 @@ class Problem:
     @property
     def b(self) -> float:
         """The coordinate of the wall, B/(ln n)^{1/k}, for the largest number of tokens, at least 2."""
-        return self.entry_bound / math.log(max(2, *self.tokens)) ** (1 / self.order)
+        return self.entry_bound / float(math.log(max(2, *self.tokens)) ** (1 / self.order))
 
     @property
     def half_width(self) -> float:
         """Half-width of a row's logits, at most."""
         return min(self.rows.half_width, (self.rows.high - self.rows.low) / 2)
 
+    @cached_property
     def deviation(self) -> NDArray[np.float64]:
         """Bound |O − mean v| beforehand: by the logits' half-width and by the values' range."""
         v = self.values
@@ -154,7 +161,7 @@ class Expansion:
         return (self.polynomial.absolute_error + self.dropped) * (1 + 2 * UNIT)
 
     def weights(self, moments: list[NDArray[np.float64]], tokens: tuple[int, ...]) -> NDArray[Any]:
-        """Multiply the moments of all keys and the monomials' weights: what rows are evaluated against, (C, R)."""
+        """Multiply moments and the monomials' weights: what rows are evaluated against, (C, R)."""
         order = self.schedule.order
         if self.shifted:
             weights = self.indices.multinomials[order]
@@ -230,7 +237,9 @@ def _expand(
         reasons: list[tuple[int, str]] = []
         expansion = _least(problem, left, max_rank, dtype, reasons)
         if expansion is None:
-            needed, why = min(reasons, default=(0, "the logits reach too far for any polynomial within float64"))
+            needed, why = min(
+                reasons, default=(0, "the logits reach too far for any polynomial within float64")
+            )
             raise OutOfReach(why, needed or None)
         if expansion.predicted <= tolerance:
             return expansion
@@ -276,9 +285,9 @@ def _interval(problem: Problem, shifted: bool) -> tuple[float, float]:
 
 
 def _allowed(problem: Problem, error: float, shifted: bool) -> tuple[float, float]:
-    """Return the η and the τ that keep every column's output within the error; 1 and more where any p does."""
+    """Return the η and the τ that keep every column's output within the error; η = 1 where any p does."""
     v = problem.values
-    osc, spread = v.oscillation, v.spread(problem.deviation())
+    osc, spread = v.oscillation, v.spread(problem.deviation)
     widest = float(np.max(osc))
     relative = relative_error_for(error / widest) if error < widest else 1.0
     # τ·spread/(e^J − τ) ≤ error
@@ -335,21 +344,29 @@ def _sets(
         try:
             yield "merged", merged(d, p.degree, max_rank=limit), 0.0
         except RankExceeded as exceeded:
-            reasons.append((exceeded.rank, f"degree {p.degree} over {d} columns of zeros and ones takes too many"))
+            reasons.append(
+                (exceeded.rank, f"degree {p.degree} over {d} columns of zeros and ones takes too many")
+            )
     if full <= limit:
         yield "all", _complete(d, p.degree), 0.0
     else:
         reasons.append((full, f"degree {p.degree} over {d} columns takes too many monomials"))
     reach = np.abs(problem.frame.reach) * problem.frame.peak * (1 + 8 * UNIT)
-    if full > max_rank or (full > _WORTH_PRUNING and math.exp(np.mean(np.log(reach))) < _UNEVEN * np.max(reach)):
+    if full > max_rank or (
+        full > _WORTH_PRUNING and math.exp(np.mean(np.log(reach))) < _UNEVEN * np.max(reach)
+    ):
         relative, absolute = _allowed(problem, error, shifted)
-        budget = max(absolute - p.absolute_error, (relative - p.relative_error) * math.exp(p.lo)) * (1 - 16 * UNIT)
+        budget = max(absolute - p.absolute_error, (relative - p.relative_error) * math.exp(p.lo)) * (
+            1 - 16 * UNIT
+        )
         coefficients = _majorant(p.coefficients, problem.rows.middle) if shifted else np.abs(p.coefficients)
         if budget > 0.0:
             try:
                 yield "pruned", *pruned(d, p.degree, reach, coefficients, budget, max_rank=min(limit, full))
             except RankExceeded as exceeded:
-                reasons.append((exceeded.rank, f"degree {p.degree} over {d} uneven columns takes too many monomials"))
+                reasons.append(
+                    (exceeded.rank, f"degree {p.degree} over {d} uneven columns takes too many monomials")
+                )
 
 
 @lru_cache(maxsize=8)
@@ -376,11 +393,17 @@ def _assemble(
     plan = _schedule(indices, values, shifted)
     magnitudes = np.abs(p.coefficients)
     if monomials == "merged":
-        magnitudes = magnitudes * np.abs(frame.reach[0]) ** np.arange(len(magnitudes)) * (1 + 4 * len(magnitudes) * UNIT)
+        magnitudes = (
+            magnitudes
+            * np.abs(frame.reach[0]) ** np.arange(len(magnitudes))
+            * (1 + 4 * len(magnitudes) * UNIT)
+        )
     rounding = _rounding(problem, p, shifted, indices, plan, dtype)
     if not math.isfinite(rounding.underflow):
         return None
-    result = Expansion(p, shifted, indices, monomials, dropped, frame, plan, dtype, magnitudes, rounding, math.inf)
+    result = Expansion(
+        p, shifted, indices, monomials, dropped, frame, plan, dtype, magnitudes, rounding, math.inf
+    )
     rows = problem.rows
     terms = _evaluated(np.abs(p.coefficients), rows.reach + (rows.middle if shifted else 0.0))
     off = rounding.relative * terms + rounding.underflow
@@ -390,20 +413,32 @@ def _assemble(
     quotient = off / denominator if denominator > 0.0 else math.inf
     roundoff = float(np.finfo(problem.dtype).eps) / 2
     bounds = error_bounds(
-        problem.values, result.relative_error, result.absolute_error, denominator, quotient, problem.deviation(), roundoff
+        problem.values,
+        result.relative_error,
+        result.absolute_error,
+        denominator,
+        quotient,
+        problem.deviation,
+        roundoff,
     )
     return replace(result, predicted=float(np.max(bounds[3])) if denominator > 0.0 else math.inf)
 
 
 def _rounding(
-    problem: Problem, p: ExpPolynomial, shifted: bool, indices: MultiIndices, plan: Schedule, dtype: np.dtype[Any]
+    problem: Problem,
+    p: ExpPolynomial,
+    shifted: bool,
+    indices: MultiIndices,
+    plan: Schedule,
+    dtype: np.dtype[Any],
 ) -> Rounding:
     """Count the roundings of one term: u for what is done in `dtype`, w for what is done in float64."""
     g, k = p.degree, problem.order
     key_side = sum(4 * g + 4 + plan.block_additions(n) for n in problem.tokens[1:])
     query_side = (k + 6) * g + plan.value_additions() + 6
     in_dtype = key_side + query_side
-    in_double = sum(plan.moment_additions(n) + 2 for n in problem.tokens[1:]) + 4 * g + k + 8 + (4 * g + 2) * shifted
+    in_double = 4 * g + k + 8 + (4 * g + 2) * shifted
+    in_double += sum(plan.moment_additions(n) + problem.shards + 2 for n in problem.tokens[1:])
     unit = float(np.finfo(dtype).eps) / 2
     lost = in_dtype * unit + in_double * UNIT
     tiny = float(np.finfo(dtype).tiny)

@@ -1,7 +1,7 @@
 """The passes over tokens that an expansion asks for, on one array or on one shard of many.
 
     summaries  --gather-->  Problem  --expand-->  Expansion
-    moments_of each shard of keys and values, added up  --Expansion.weights-->  outputs_of each shard of queries
+    moments_of each shard of keys and values, added up  --weights-->  outputs_of each shard of queries
     what each evaluation saw, added up  --certify-->  Certificate
 
 Moments, summaries and extremes are all that shards exchange: O(R e) numbers, whatever the number of tokens.
@@ -44,7 +44,8 @@ def gather(
     with np.errstate(over="ignore"):
         logit_bound = float(np.sum(np.abs(scale) * peaks.prod(axis=0))) * (1 + 1e-12)
     return Problem(
-        tokens, frame, binary, rows, value_range(values), float(np.max(peaks, initial=0.0)), logit_bound, peaks.shape[1], dtype
+        tokens, frame, binary, rows, value_range(values), float(np.max(peaks, initial=0.0)), logit_bound,
+        peaks.shape[1], dtype,
     )  # fmt: skip
 
 
@@ -54,8 +55,8 @@ def moments_of(
     """Sum the scaled values of some tokens of the t-th keys against the expansion's monomials, (C, R)."""
     frame = expansion.frame
     return moments(
-        keys, values, expansion.schedule, frame.active, frame.offset[t], frame.key_factor[t], problem.values.factors[t],
-        expansion.dtype,
+        keys, values, expansion.schedule, frame.active, frame.offset[t], frame.key_factor[t],
+        problem.values.factors[t], expansion.dtype,
     )  # fmt: skip
 
 
@@ -67,8 +68,9 @@ def outputs_of(
     if expansion.monomials == "merged":
         table[1] = 1.0  # the monomials' coordinates are 0 or 1; their reach is in the weights
     return evaluate(
-        queries, expansion.schedule, weights, expansion.polynomial.coefficients if expansion.shifted else None,
-        frame.active, table, expansion.magnitudes, expansion.rounding.relative, expansion.rounding.underflow,
+        queries, expansion.schedule, weights,
+        expansion.polynomial.coefficients if expansion.shifted else None, frame.active, table,
+        expansion.magnitudes, expansion.rounding.relative, expansion.rounding.underflow,
         problem.values.output_scale, np.stack([problem.values.low, problem.values.high]), out,
     )  # fmt: skip
 
@@ -78,8 +80,8 @@ def certify(
 ) -> Certificate:
     """Bound the error of the outputs that gave rise to the extremes.
 
-    The spread of the values about the true output is bounded through the computed one, whose error was bounded
-    beforehand; that brings in the values' variance in place of their range.
+    The spread of the values about the true output is bounded through the computed one, whose error was
+    bounded beforehand; that brings in the values' variance in place of their range.
     """
     v = problem.values
     roundoff = float(np.finfo(problem.dtype).eps) / 2
@@ -87,9 +89,9 @@ def certify(
     if not extremes.denominator > 0.0:
         known = (0.0, np.inf)
     errors = (expansion.relative_error, expansion.absolute_error)
-    first = error_bounds(v, *errors, *known, problem.deviation(), roundoff)
+    first = error_bounds(v, *errors, *known, problem.deviation, roundoff)
     seen = np.maximum(extremes.high - v.mean, v.mean - extremes.low)
-    deviation = np.minimum(problem.deviation(), (seen + first[3] + v.mean_error) * (1 + 8 * UNIT))
+    deviation = np.minimum(problem.deviation, (seen + first[3] + v.mean_error) * (1 + 8 * UNIT))
     prior, posterior, rounding, total = error_bounds(v, *errors, *known, deviation, roundoff)
     return Certificate(
         method="fast",

@@ -1,18 +1,19 @@
 """Attention below the wall in almost linear time, with a certificate: the polynomial method of [AS24].
 
-On an interval that holds every logit, e^x is close to a polynomial p of low degree g. p(s_i(j)) is a sum over R
-monomials α of products over the tokens (`monomials`), so with moments
+On an interval that holds every logit, e^x is close to a polynomial p of low degree g. p(s_i(j)) is a sum
+over R monomials α of products over the tokens (`monomials`), so with moments
 
     M_t[α,c] = Σ_j K_t[j]^α V_t[j,c],    m_t[α] = Σ_j K_t[j]^α
     O[i,c] ≈ Σ_α w_α Q_i^α Π_t M_t[α,c] / Σ_α w_α Q_i^α Π_t m_t[α]
 
-one pass over keys and values and one over queries suffice: O((n + Σn_t) R (e+1)) time, where the exact algorithm takes
-n·Πn_t·(d+e). Tokens are streamed: memory is O(R) beyond input and output, which may be mapped files. The rank R =
-C(d+g, g) stays n^{o(1)} for entries o((ln n)^{1/k}) and d = O(log n); at entries of order (ln n)^{1/k} it passes n^{k−1}, and
-nothing can do much better unless SETH fails [AS24, Thm 1.3].
+one pass over keys and values and one over queries suffice: O((n + Σn_t) R (e+1)) time, where the exact
+algorithm takes n·Πn_t·(d+e). Tokens are streamed: memory is O(R) beyond input and output, which may be
+mapped files. The rank R = C(d+g, g) stays n^{o(1)} for entries o((ln n)^{1/k}) and d = O(log n); at entries
+of order (ln n)^{1/k} it passes n^{k−1}, and nothing can do much better unless SETH fails [AS24, Thm 1.3].
 
-The order of reading: `column_statistics` and `logit_range` look at the data, `expansion` chooses p and its monomials,
-`polynomial_kernels` does the work, `certificate` says what the answer can be off by.
+The order of reading: `column_statistics` and `logit_range` look at the data, `expansion` chooses p and its
+monomials, `polynomial_kernels` does the work, `certificate` says what the answer can be off by, and `wall`
+why there is none.
 
 Glossary
     k, n, n_t, d, e    order, queries, tokens of the t-th keys, columns of queries and keys, columns of values
@@ -25,26 +26,25 @@ References: [AS24] Alman, Song. How to Capture Higher-order Correlations? ICLR 2
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import repeat
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from .attention_arguments import checked
-from .certificate import Certificate, WallError, relative_error_for
+from .certificate import Certificate
 from .column_statistics import column_summary
 from .exact_attention import attention, predicted_cost
-from .exp_degree import degree_for
-from .exp_polynomial import MAX_DEGREE
 from .expansion import Expansion, OutOfReach, Problem, expand
 from .expansion_passes import certify, certify_exact, gather, moments_of, outputs_of, require_finite
-from .logit_range import binary_geometry, geometry, row_summary
-from .monomials import rank
+from .logit_range import binary_geometry, geometry, is_two_valued, row_summary
+from .wall import wall_error
 
 Method = Literal["auto", "exact", "fast"]
 
 MAX_RANK = 500_000
-"""Largest rank unless the caller says otherwise: some hundred megabytes of moments for a few columns of values."""
+"""Largest rank unless the caller says otherwise: some hundred megabytes of moments."""
 
 # Seconds on two cores with AVX-512: `benchmarks/fast_attention.py` measures them.
 _CALL = 3e-4
@@ -125,7 +125,7 @@ def fast_attention(
     max_rank: int = MAX_RANK,
     out: NDArray[Any] | None = None,
 ) -> FastResult:
-    """Attention of any order with a sound bound on its error, in almost linear time where the entries are small.
+    """Attention of any order with a sound bound on its error, almost linear where entries are small.
 
     Parameters
     ----------
@@ -138,11 +138,11 @@ def fast_attention(
     scale : float, optional
         σ; 1/d unless given.
     method : {"auto", "exact", "fast"}
-        "auto" takes what is predicted to be cheaper, and the exact algorithm where the fast one cannot meet the
-        tolerance; "fast" raises there.
+        "auto" takes what is predicted to be cheaper, and the exact algorithm where the fast one cannot meet
+        the tolerance; "fast" raises there.
     dtype : float64, float32 or None
-        What features are computed in; moments add up in float64 either way. None takes float32 only for float32
-        arguments whose tolerance leaves room for it.
+        What features are computed in; moments add up in float64 either way. None takes float32 only for
+        float32 arguments whose tolerance leaves room for it.
     max_rank : int
         Largest rank allowed.
     out : (n, e) array, optional
@@ -151,8 +151,8 @@ def fast_attention(
     Returns
     -------
     FastResult
-        Output, float32 if all arguments are and float64 otherwise, and certificate. Its bound is at most the tolerance
-        for the fast method; the exact one's is what rounding allows.
+        Output, float32 if all arguments are and float64 otherwise, and certificate. Its bound is at most
+        the tolerance for the fast method; the exact one's is what rounding allows.
 
     Raises
     ------
@@ -163,7 +163,8 @@ def fast_attention(
 
     Notes
     -----
-    Complexity: O((n + Σn_t) R (e+1)) time and O(R e) memory for rank R. Results do not depend on the number of threads.
+    Complexity: O((n + Σn_t) R (e+1)) time and O(R e) memory for rank R. Results do not depend
+    on the number of threads.
 
     References
     ----------
@@ -186,7 +187,7 @@ def fast_attention(
             return result
         reason = f"the fast output's bound, {result.certificate.bound:.3g}, misses the tolerance"
         if call.method == "fast":
-            raise _wall(call, problem, reason, None)
+            raise wall_error(problem, call.tolerance, call.max_rank, reason, None)
         plan = replace(plan, reason=reason)
     return _exact(call, problem, plan.reason)
 
@@ -268,7 +269,11 @@ def _arguments(
     max_rank: int,
     out: NDArray[Any] | None,
 ) -> _Call:
-    if isinstance(tolerance, bool) or not isinstance(tolerance, int | float | np.number) or isinstance(tolerance, complex):
+    if (
+        isinstance(tolerance, bool)
+        or not isinstance(tolerance, int | float | np.number)
+        or isinstance(tolerance, complex)
+    ):
         raise TypeError(f"Argument 'tolerance' must be a real number, not {tolerance!r}.")
     if not 0.0 < tolerance < math.inf:
         raise ValueError(f"Argument 'tolerance' must be positive and finite, not {tolerance}.")
@@ -282,12 +287,20 @@ def _arguments(
     arrays, scale = _fitting(Q, keys, values, scale)
     order = len(arrays) // 2 + 1
     call = _Call(
-        arrays[0], arrays[1:order], arrays[order:], float(tolerance), scale, method, compute, int(max_rank), out
+        arrays[0], arrays[1:order], arrays[order:], float(tolerance), scale, method, compute, int(max_rank),
+        out,
     )  # fmt: skip
     if out is not None:
         shape = (len(call.Q), call.values[0].shape[1])
-        if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != call.dtype or not out.flags.writeable:
-            raise ValueError(f"Argument 'out' must be a writeable array of shape {shape} and type {call.dtype}.")
+        if (
+            not isinstance(out, np.ndarray)
+            or out.shape != shape
+            or out.dtype != call.dtype
+            or not out.flags.writeable
+        ):
+            raise ValueError(
+                f"Argument 'out' must be a writeable array of shape {shape} and type {call.dtype}."
+            )
     return call
 
 
@@ -296,19 +309,24 @@ def _fitting(
 ) -> tuple[tuple[NDArray[Any], ...], float]:
     """Check types and shapes. Whether large arrays are finite is seen in the pass that reads them anyway."""
     given = (Q, *keys, *values) if isinstance(keys, Sequence) and isinstance(values, Sequence) else (Q,)
-    large = len(given) > 2 and all(isinstance(a, np.ndarray) and a.ndim == 2 and a.dtype.kind == "f" for a in given)
+    large = len(given) > 2 and all(
+        isinstance(a, np.ndarray) and a.ndim == 2 and a.dtype.kind == "f" for a in given
+    )
     if not large:
         arguments = checked(Q, keys, values, scale)
         if arguments.batch:
-            raise ValueError(f"Argument 'Q' and its fellows must have two axes, not leading axes {arguments.batch}.")
+            raise ValueError(
+                f"Argument 'Q' and its fellows must have two axes, not leading axes {arguments.batch}."
+            )
         arrays: tuple[NDArray[Any], ...] = (arguments.query, *arguments.keys, *arguments.values)
     else:
-        arguments = checked(given[0][:1], [key[:1] for key in keys], [value[:1] for value in values], scale)  # type: ignore[index,call-overload]
+        arguments = checked(given[0][:1], [key[:1] for key in keys], [value[:1] for value in values], scale)  # type: ignore[index]
         arrays = tuple(np.asarray(a).astype(np.dtype(a.dtype).newbyteorder("="), copy=False) for a in given)  # type: ignore[union-attr]
         for t, (key, value) in enumerate(zip(arrays[1:], arrays[1 + len(keys) :], strict=False)):
             if len(key) != len(value):
                 raise ValueError(
-                    f"Argument 'values[{t}]' must have as many tokens as keys[{t}], {len(key)}, not {len(value)}."
+                    f"Argument 'values[{t}]' must have as many tokens as keys[{t}], {len(key)}, "
+                    f"not {len(value)}."
                 )
     if len(arrays[0]) == 0:
         raise ValueError(f"Argument 'Q' must hold at least one query, not none (shape {arrays[0].shape}).")
@@ -317,15 +335,20 @@ def _fitting(
 
 def _problem(call: _Call) -> Problem:
     order = len(call.tokens)
-    queries, *keys = (column_summary(matrix, order) for matrix in (call.Q, *call.keys))
+    queries = column_summary(call.Q, 1)
+    keys = [column_summary(key, order) for key in call.keys]
     values = [column_summary(matrix, 1) for matrix in call.values]
     named = {"Q": queries}
     named |= {f"keys[{t}]": summary for t, summary in enumerate(keys)}
     named |= {f"values[{t}]": summary for t, summary in enumerate(values)}
     require_finite(named)
     frame = geometry(queries, keys, call.scale)
-    binary = binary_geometry(call.Q, call.keys, (queries, *keys), call.scale, frame)
-    return gather(call.tokens, call.dtype, call.scale, queries, keys, values, frame, binary, row_summary(call.Q, frame))
+    guess = binary_geometry((queries, *keys), call.scale, frame)
+    binary = None
+    if guess is not None and all(map(is_two_valued, (call.Q, *call.keys), repeat(frame.active), guess[1])):
+        binary = guess[0]
+    rows = row_summary(call.Q, frame)
+    return gather(call.tokens, call.dtype, call.scale, queries, keys, values, frame, binary, rows)
 
 
 def _decide(call: _Call, problem: Problem) -> tuple[Plan, Expansion | None]:
@@ -341,7 +364,7 @@ def _decide(call: _Call, problem: Problem) -> tuple[Plan, Expansion | None]:
         expansion = expand(problem, call.tolerance, call.max_rank, call.compute)
     except OutOfReach as wall:
         if call.method == "fast":
-            raise _wall(call, problem, str(wall), wall.rank) from wall
+            raise wall_error(problem, call.tolerance, call.max_rank, str(wall), wall.rank) from wall
         return replace(outline, reason=f"the fast algorithm cannot meet the tolerance: {wall}"), None
     terms = sum(call.tokens) * len(expansion.indices) * expansion.schedule.columns
     entries = sum(call.tokens) * (problem.dimension + e)
@@ -350,9 +373,10 @@ def _decide(call: _Call, problem: Problem) -> tuple[Plan, Expansion | None]:
     if call.method == "fast":
         reason = "asked for"
     else:
-        reason = f"predicted {fast:.2g} s for rank {len(expansion.indices):,} against {exact:.2g} s for the exact algorithm"
+        reason = f"predicted {fast:.2g} s at rank {len(expansion.indices):,}, {exact:.2g} s for the exact one"
     found = replace(
-        outline, method=chosen, reason=reason, degree=expansion.polynomial.degree, rank=len(expansion.indices),
+        outline, method=chosen, reason=reason,
+        degree=expansion.polynomial.degree, rank=len(expansion.indices),
         half_width=(expansion.polynomial.hi - expansion.polynomial.lo) / 2, monomials=expansion.monomials,
         bound=expansion.predicted, fast_seconds=fast,
     )  # fmt: skip
@@ -361,7 +385,10 @@ def _decide(call: _Call, problem: Problem) -> tuple[Plan, Expansion | None]:
 
 def _run(call: _Call, problem: Problem, expansion: Expansion, reason: str) -> FastResult:
     out = call.out if call.out is not None else np.empty((len(call.Q), call.values[0].shape[1]), call.dtype)
-    sums = [moments_of(problem, expansion, t, *pair) for t, pair in enumerate(zip(call.keys, call.values, strict=True))]
+    sums = [
+        moments_of(problem, expansion, t, *pair)
+        for t, pair in enumerate(zip(call.keys, call.values, strict=True))
+    ]
     extremes = outputs_of(problem, expansion, expansion.weights(sums, call.tokens), call.Q, out)
     return FastResult(out, certify(problem, expansion, extremes, call.tolerance, reason))
 
@@ -372,38 +399,3 @@ def _exact(call: _Call, problem: Problem, reason: str) -> FastResult:
         call.out[...] = output
         output = call.out
     return FastResult(output, certify_exact(problem, call.tolerance, reason))
-
-
-def _wall(call: _Call, problem: Problem, why: str, needed: int | None) -> WallError:
-    """Say what stands in the way, and what would work."""
-    exact = predicted_cost(call.tokens, problem.dimension, call.values[0].shape[1]).seconds
-    ways = [f"the exact algorithm takes about {exact:.2g} s (method='exact', or 'auto', which takes it by itself)"]
-    d = len(problem.frame.active)
-    degree = max((g for g in range(MAX_DEGREE + 1) if rank(d, g) <= call.max_rank), default=0)
-    widths = [problem.half_width * 2.0 ** (-i / 4) for i in range(1, 80)]
-    narrow = next((x for x in widths if _reachable(problem, x, call.tolerance, degree)), None)
-    if narrow is not None and problem.entry_bound > 0.0:
-        smaller = problem.entry_bound * (narrow / problem.half_width) ** (1 / problem.order)
-        ways.append(f"entries below B = {smaller:.3g}")
-    loose = next((10.0**i for i in range(-15, 16) if _reachable(problem, problem.half_width, 10.0**i, degree)), None)
-    if loose is not None and call.tolerance < loose < np.max(problem.values.oscillation):
-        ways.append(f"tolerance {loose:.0e}")
-    rank_text = f"needs rank {needed:,} where 'max_rank' = {call.max_rank:,}; " if needed is not None else ""
-    return WallError(
-        f"The fast algorithm cannot meet 'tolerance' = {call.tolerance:.3g}: {why}; {rank_text}"
-        f"entries reach B = {problem.entry_bound:.4g}, b = B/(ln n)^(1/{problem.order}) = {problem.b:.3g}, logits "
-        f"[{problem.rows.low:.4g}, {problem.rows.high:.4g}]. What would work: {'; '.join(ways)}.",
-        problem.entry_bound,
-        problem.b,
-        needed,
-    )
-
-
-def _reachable(problem: Problem, half_width: float, tolerance: float, degree: int) -> bool:
-    """Estimate whether a degree, and float64, suffice for logits in an interval of the given half-width."""
-    widest = float(np.max(problem.values.oscillation))
-    if tolerance >= widest:
-        return True
-    if not half_width < 40.0 or math.exp(2 * half_width) * 1e-12 * float(np.max(problem.values.peak)) > tolerance:
-        return False
-    return degree_for(2 * half_width, relative_error_for(0.9 * tolerance / widest), "chebyshev") <= degree

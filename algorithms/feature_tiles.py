@@ -1,8 +1,8 @@
-"""The compiled loops of the polynomial method, written in vectors; `polynomial_kernels` explains and calls them.
+"""The compiled loops of the polynomial method, written in vectors; `polynomial_kernels` calls them.
 
-A *tile* is up to 8 monomials × 3 columns of a block of tokens, its accumulators in registers. numba's loop vectoriser
-stops at half of AVX-512's width and reorders sums only where order is said not to matter, so tiles are LLVM vectors:
-twice as fast, and every sum has one order that an error analysis can count.
+A *tile* is up to 8 monomials × 3 columns of a block of tokens, its accumulators in registers. numba's loop
+vectoriser stops at half of AVX-512's width and reorders sums only where order is said not to matter, so
+tiles are LLVM vectors: twice as fast, and every sum has one order that an error analysis can count.
 
 Glossary
     height      monomials of a tile
@@ -16,14 +16,19 @@ Numba's cache watches one file: everything that is inlined into these kernels st
 from collections.abc import Callable
 from typing import Any
 
-import llvmlite.binding as llvm
+import llvmlite.binding as llvm  # type: ignore[import-untyped]
+import numba
 import numpy as np
 from llvmlite import ir
-from numba import config, njit, prange, types
+from numba import njit, prange, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-config.THREADING_LAYER = "omp"  # the workqueue layer is not safe under two Python threads
+numba.config.THREADING_LAYER = "omp"  # type: ignore[attr-defined]  # the workqueue layer is not safe under two Python threads
+
+# numba's annotations describe what these do at compile time, not what they become.
+_intrinsic: Any = intrinsic
+_extents: Any = cgutils.unpack_tuple
 
 COLUMNS = 3
 """Columns of a tile: a multiple of it is what kernels are given."""
@@ -69,7 +74,7 @@ class _Matrix:
     def __init__(self, context: Any, builder: Any, kind: Any, value: Any) -> None:
         array = context.make_array(kind)(context, builder, value)
         self.builder, self.data = builder, array.data
-        self.shape = cgutils.unpack_tuple(builder, array.shape)
+        self.shape = _extents(builder, array.shape)
         self.bytes = kind.dtype.bitwidth // 8
 
     def entry(self, *indices: Any) -> Any:
@@ -86,9 +91,15 @@ def _vector(context: Any, kind: Any) -> Any:
     return ir.VectorType(context.get_data_type(kind.dtype), _VECTOR_BYTES * 8 // kind.dtype.bitwidth)
 
 
-def _loop(builder: Any, width: Any, lanes: int, start: list[Any], body: Callable[[Any, list[Any]], list[Any]]) -> list[Any]:
+def _loop(
+    builder: Any, width: Any, lanes: int, start: list[Any], body: Callable[[Any, list[Any]], list[Any]]
+) -> list[Any]:
     """Run the body for every vector of a row, with values carried in registers; return the last ones."""
-    before, loop, after = builder.block, builder.append_basic_block("tile"), builder.append_basic_block("done")
+    before, loop, after = (
+        builder.block,
+        builder.append_basic_block("tile"),
+        builder.append_basic_block("done"),
+    )
     stop = builder.sdiv(width, _INDEX(lanes))
     builder.branch(loop)
     builder.position_at_end(loop)
@@ -105,10 +116,12 @@ def _loop(builder: Any, width: Any, lanes: int, start: list[Any], body: Callable
 
 
 def _moment_tile(height: int) -> Any:
-    """Make moments[c, p] += Σ_t features[rows[p], t]·extended[c, t] for `height` positions and COLUMNS columns."""
+    """Make moments[c, p] += Σ_t features[rows[p], t]·extended[c, t]: `height` positions, COLUMNS columns."""
 
-    @intrinsic  # type: ignore[untyped-decorator]
-    def tile(_: Any, features: Any, rows: Any, position: Any, extended: Any, column: Any, width: Any, moments: Any) -> Any:
+    @_intrinsic  # type: ignore[untyped-decorator]
+    def tile(
+        _: Any, features: Any, rows: Any, position: Any, extended: Any, column: Any, width: Any, moments: Any
+    ) -> Any:
         signature = types.void(features, rows, types.intp, extended, types.intp, types.intp, moments)
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -141,7 +154,9 @@ def _moment_tile(height: int) -> Any:
                 total = _sums(builder, sums[c::COLUMNS], vector.count)
                 if vector.element != _DOUBLE:
                     total = builder.fpext(total, doubles)
-                place = builder.bitcast(target.entry(builder.add(column, _INDEX(c)), first), doubles.as_pointer())
+                place = builder.bitcast(
+                    target.entry(builder.add(column, _INDEX(c)), first), doubles.as_pointer()
+                )
                 builder.store(builder.fadd(builder.load(place, align=8), total), place, align=8)
             return context.get_dummy_value()
 
@@ -151,10 +166,12 @@ def _moment_tile(height: int) -> Any:
 
 
 def _value_tile(height: int) -> Any:
-    """Make sums[c, t] += Σ_p features[rows[p], t]·weights[c, p] for `height` positions and COLUMNS columns."""
+    """Make sums[c, t] += Σ_p features[rows[p], t]·weights[c, p]: `height` positions, COLUMNS columns."""
 
-    @intrinsic  # type: ignore[untyped-decorator]
-    def tile(_: Any, features: Any, rows: Any, position: Any, weights: Any, column: Any, width: Any, sums: Any) -> Any:
+    @_intrinsic  # type: ignore[untyped-decorator]
+    def tile(
+        _: Any, features: Any, rows: Any, position: Any, weights: Any, column: Any, width: Any, sums: Any
+    ) -> Any:
         signature = types.void(features, rows, types.intp, weights, types.intp, types.intp, sums)
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -200,7 +217,7 @@ def _value_tile(height: int) -> Any:
 def _product(accumulate: bool) -> Any:
     """Make out[k, t] = left[i, t]·right[j, t], or add it, for a multiple of GRAIN of tokens."""
 
-    @intrinsic  # type: ignore[untyped-decorator]
+    @_intrinsic  # type: ignore[untyped-decorator]
     def product(_: Any, left: Any, i: Any, right: Any, j: Any, width: Any, out: Any, k: Any) -> Any:
         signature = types.void(left, types.intp, right, types.intp, types.intp, out, types.intp)
 
@@ -212,12 +229,18 @@ def _product(accumulate: bool) -> Any:
                 _Matrix(context, builder, kind, value)
                 for kind, value in ((left, first), (right, second), (out, target))
             )
-            first, second, place = first.vectors(i, vector), second.vectors(j, vector), target.vectors(k, vector)
+            first, second, place = (
+                first.vectors(i, vector),
+                second.vectors(j, vector),
+                target.vectors(k, vector),
+            )
 
             def step(at: Any, _: list[Any]) -> list[Any]:
                 for u in range(unroll):
                     here = [builder.add(builder.mul(at, _INDEX(unroll)), _INDEX(u))]
-                    a, b = (builder.load(builder.gep(row, here), align=target.bytes) for row in (first, second))
+                    a, b = (
+                        builder.load(builder.gep(row, here), align=target.bytes) for row in (first, second)
+                    )
                     value = builder.fmul(a, b, flags=_FUSED)
                     if accumulate:
                         before = builder.load(builder.gep(place, here), align=target.bytes)
@@ -234,11 +257,13 @@ def _product(accumulate: bool) -> Any:
 
 
 _multiply, _multiply_add = _product(False), _product(True)
+
+
 _moment_tall, _moment_4, _moment_2, _moment_1 = (_moment_tile(height) for height in (_TALL, 4, 2, 1))
 _value_tall, _value_4, _value_2, _value_1 = (_value_tile(height) for height in (_TALL, 4, 2, 1))
 
 
-@njit(cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@njit(cache=True, boundscheck=False)
 def _sum_moments(features, rows, start, stop, extended, width, moments):  # type: ignore[no-untyped-def]
     p = start
     while p + _TALL <= stop:
@@ -258,7 +283,7 @@ def _sum_moments(features, rows, start, stop, extended, width, moments):  # type
             _moment_1(features, rows, p, extended, c, width, moments)
 
 
-@njit(cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@njit(cache=True, boundscheck=False)
 def _sum_values(features, rows, start, stop, weights, width, sums):  # type: ignore[no-untyped-def]
     p = start
     while p + _TALL <= stop:
@@ -278,7 +303,7 @@ def _sum_values(features, rows, start, stop, weights, width, sums):  # type: ign
             _value_1(features, rows, p, weights, c, width, sums)
 
 
-@njit(cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@njit(cache=True, boundscheck=False)
 def _buffer(rows, block, like):  # type: ignore[no-untyped-def]
     """Allocate rows of tokens that start on cache lines, without all starting on the same ones."""
     size = like.itemsize
@@ -288,58 +313,63 @@ def _buffer(rows, block, like):  # type: ignore[no-untyped-def]
     return memory[start : start + rows * stride].reshape((rows, stride))
 
 
-@njit(cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@njit(cache=True, boundscheck=False)
 def _generate(products, start, stop, x, width, features):  # type: ignore[no-untyped-def]
     for i in range(start, stop):
         target, parent, variable = products[i]
         _multiply(features, parent, x, variable, width, features, target)
 
 
-@njit(cache=True, parallel=True, boundscheck=False, error_model="numpy")  # type: ignore[untyped-decorator]
-def sum_moments(  # type: ignore[no-untyped-def]
-    keys, values, products, rows, groups, panels, shared, extents, active, offset, key_factor, value_factor, like, parts
-):
-    """Add the moments of every slot's tokens into its own (C, R) part."""
+@njit(cache=True, boundscheck=False, error_model="numpy")
+def sum_slot_moments(slot, keys, values, plan, scaling, like, parts):  # type: ignore[no-untyped-def]
+    """Add the moments of one slot's tokens into its (C, R) part."""
+    products, rows, groups, panels, shared, buffer, block = plan
+    active, offset, key_factor, value_factor = scaling
     n, e = values.shape
     d = len(active)
-    buffer, block = extents
     slots, columns, _ = parts.shape
     blocks = -(-n // block)
-    for slot in prange(slots):
-        features = _buffer(buffer, block, like)
-        x = _buffer(d, block, like)
-        values_and_one = _buffer((d + 1) * columns, block, like)  # then times each coordinate
-        for b in range(slot * blocks // slots, (slot + 1) * blocks // slots):
-            first = b * block
-            count = min(block, n - first)
-            width = -(-count // GRAIN) * GRAIN
-            key_block = keys[first : first + count]
-            value_block = values[first : first + count]
-            for l in range(d):
-                column = active[l]
-                for t in range(count):
-                    x[l, t] = (key_block[t, column] - offset[l]) * key_factor[l]
-                x[l, count:width] = 0.0
-            for c in range(e):
-                for t in range(count):
-                    values_and_one[c, t] = value_block[t, c] * value_factor[c]
-                values_and_one[c, count:width] = 0.0
-            values_and_one[e, :count] = 1.0
-            values_and_one[e, count:width] = 0.0
-            features[0, :width] = 1.0
-            for l in range(d):
-                if shared[l]:
-                    for c in range(e + 1):
-                        _multiply(values_and_one, c, x, l, width, values_and_one, (l + 1) * columns + c)
-            for panel in range(len(panels)):
-                _generate(products, panels[panel, 0], panels[panel, 1], x, width, features)
-                for g in range(panels[panel, 2], panels[panel, 3]):
-                    above = (groups[g, 0] + 1) * columns
-                    extended = values_and_one[above : above + columns]
-                    _sum_moments(features, rows, groups[g, 2], groups[g, 3], extended, width, parts[slot])
+    features = _buffer(buffer, block, like)
+    x = _buffer(d, block, like)
+    values_and_one = _buffer((d + 1) * columns, block, like)  # then times each coordinate
+    for b in range(slot * blocks // slots, (slot + 1) * blocks // slots):
+        first = b * block
+        count = min(block, n - first)
+        width = -(-count // GRAIN) * GRAIN
+        key_block = keys[first : first + count]
+        value_block = values[first : first + count]
+        for l in range(d):
+            column = active[l]
+            for t in range(count):
+                x[l, t] = (key_block[t, column] - offset[l]) * key_factor[l]
+            x[l, count:width] = 0.0
+        for c in range(e):
+            for t in range(count):
+                values_and_one[c, t] = value_block[t, c] * value_factor[c]
+            values_and_one[c, count:width] = 0.0
+        values_and_one[e, :count] = 1.0
+        values_and_one[e, count:width] = 0.0
+        features[0, :width] = 1.0
+        for l in range(d):
+            if shared[l]:
+                for c in range(e + 1):
+                    _multiply(values_and_one, c, x, l, width, values_and_one, (l + 1) * columns + c)
+        for panel in range(len(panels)):
+            _generate(products, panels[panel, 0], panels[panel, 1], x, width, features)
+            for g in range(panels[panel, 2], panels[panel, 3]):
+                above = (groups[g, 0] + 1) * columns
+                extended = values_and_one[above : above + columns]
+                _sum_moments(features, rows, groups[g, 2], groups[g, 3], extended, width, parts[slot])
 
 
-@njit(cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@njit(cache=True, parallel=True, boundscheck=False)
+def sum_moments(keys, values, plan, scaling, like, parts):  # type: ignore[no-untyped-def]
+    """Do so for every slot, in parallel."""
+    for slot in prange(len(parts)):
+        sum_slot_moments(slot, keys, values, plan, scaling, like, parts)
+
+
+@njit(cache=True, boundscheck=False)
 def _shifted_coefficients(base, shift, width, table, out):  # type: ignore[no-untyped-def]
     """Expand p(s − shift_t) = Σ_m out[m, t] s^m by repeated synthetic division."""
     g = len(base) - 1
@@ -355,103 +385,112 @@ def _shifted_coefficients(base, shift, width, table, out):  # type: ignore[no-un
             out[m, t] = table[m, t]
 
 
-@njit(cache=True, parallel=True, boundscheck=False, error_model="numpy")  # type: ignore[untyped-decorator]
-def evaluate_rows(  # type: ignore[no-untyped-def]
-    queries, products, rows, groups, panels, extents, weights, base, shifted, geometry, active,
-    magnitudes, rounding, underflow, output_scale, limits, extremes, ranges, out,
-):  # fmt: skip
-    """Evaluate every row, divide by its denominator, and keep per slot what the certificate needs."""
+@njit(cache=True, boundscheck=False, error_model="numpy")
+def evaluate_slot_rows(  # type: ignore[no-untyped-def]
+    slot, queries, plan, weights, base, shifted, frame, bounds, extremes, ranges, out
+):
+    """Evaluate one slot's rows, divide by their denominators, and keep what the certificate needs."""
+    products, rows, groups, panels, _, buffer, block = plan
+    active, geometry, output_scale, limits = frame
+    magnitudes, rounding, underflow = bounds
     n, e = out.shape
     d = len(active)
     columns, _ = weights.shape
     slots = len(extremes)
-    buffer, block = extents
     blocks = -(-n // block)
-    for slot in prange(slots):
-        features = _buffer(buffer, block, weights)
-        x = _buffer(d, block, weights)
-        sums = _buffer(columns, block, weights)
-        partial = _buffer(columns, block, weights)
-        coefficients = _buffer(len(base), block, weights)
-        coefficients[:] = 1.0
-        shared = _buffer(1, block, weights)
-        table = np.empty((len(base), block))
-        low, high, reach, shift, terms, inverse = np.empty((6, block))
-        # minima and maxima lane by lane, over all blocks: the vectoriser does not reduce floats
-        smallest = np.full(block, np.inf)
-        largest = np.zeros(block)
-        lowest = np.full((e, block), np.inf)
-        highest = np.full((e, block), -np.inf)
-        for b in range(slot * blocks // slots, (slot + 1) * blocks // slots):
-            first = b * block
-            count = min(block, n - first)
-            width = -(-count // GRAIN) * GRAIN
-            query_block = queries[first : first + count]
-            out_block = out[first : first + count]
-            low[:width] = 0.0
-            high[:width] = 0.0
-            reach[:width] = 0.0
-            for l in range(d):
-                factor, u, bottom, top, peak = geometry[:, l]
-                column = active[l]
-                for t in range(count):
-                    q = query_block[t, column] * factor * u
-                    x[l, t] = q
-                    reach[t] += abs(q) * peak
-                    if shifted:
-                        low[t] += min(q * bottom, q * top)
-                        high[t] += max(q * bottom, q * top)
-                x[l, count:width] = 0.0
-            for t in range(width):
-                shift[t] = 0.5 * (low[t] + high[t])
-            if shifted:
-                _shifted_coefficients(base, shift, width, table, coefficients)
-            for c in range(columns):
-                sums[c, :width] = 0.0
-            features[0, :width] = 1.0
-            for panel in range(len(panels)):
-                _generate(products, panels[panel, 0], panels[panel, 1], x, width, features)
-                for g in range(panels[panel, 2], panels[panel, 3]):
-                    variable, degree, start, stop = groups[g]
-                    if variable < 0 and not shifted:
-                        _sum_values(features, rows, start, stop, weights, width, sums)
-                        continue
-                    for c in range(columns):
-                        partial[c, :width] = 0.0
-                    _sum_values(features, rows, start, stop, weights, width, partial)
-                    if variable < 0:
-                        for c in range(e + 1):
-                            _multiply_add(coefficients, degree, partial, c, width, sums, c)
-                    elif not shifted:
-                        for c in range(e + 1):
-                            _multiply_add(x, variable, partial, c, width, sums, c)
-                    else:
-                        _multiply(coefficients, degree, x, variable, width, shared, 0)
-                        for c in range(e + 1):
-                            _multiply_add(shared, 0, partial, c, width, sums, c)
-            terms[:width] = 0.0
-            for m in range(len(magnitudes) - 1, -1, -1):
-                for t in range(width):
-                    terms[t] = terms[t] * (reach[t] + abs(shift[t])) + magnitudes[m]
+    features = _buffer(buffer, block, weights)
+    x = _buffer(d, block, weights)
+    sums = _buffer(columns, block, weights)
+    partial = _buffer(columns, block, weights)
+    coefficients = _buffer(len(base), block, weights)
+    coefficients[:] = 1.0
+    shared = _buffer(1, block, weights)
+    common = shared[0]
+    table = np.empty((len(base), block))
+    low, high, reach, shift, terms, inverse = np.empty((6, block))
+    # minima and maxima lane by lane, over all blocks: the vectoriser does not reduce floats
+    smallest = np.full(block, np.inf)
+    largest = np.zeros(block)
+    lowest = np.full((e, block), np.inf)
+    highest = np.full((e, block), -np.inf)
+    for b in range(slot * blocks // slots, (slot + 1) * blocks // slots):
+        first = b * block
+        count = min(block, n - first)
+        width = -(-count // GRAIN) * GRAIN
+        query_block = queries[first : first + count]
+        out_block = out[first : first + count]
+        low[:width] = 0.0
+        high[:width] = 0.0
+        reach[:width] = 0.0
+        for l in range(d):
+            factor, u, bottom, top, peak = geometry[:, l]
+            column = active[l]
             for t in range(count):
-                error = rounding * terms[t] + underflow
-                denominator = sums[e, t] - error
-                positive = denominator > 0.0  # and a number
-                smallest[t] = min(smallest[t], denominator if positive else -np.inf)
-                largest[t] = max(largest[t], error / denominator if positive else np.inf)
-                inverse[t] = 1.0 / sums[e, t] if positive else 0.0
-            for c in range(e):
-                scale, bottom, top = output_scale[c], limits[0, c], limits[1, c]
-                for t in range(count):
-                    value = sums[c, t] * inverse[t] * scale
-                    value = min(max(value, bottom), top)
-                    terms[t] = value
-                    lowest[c, t] = min(lowest[c, t], value)
-                    highest[c, t] = max(highest[c, t], value)
-                for t in range(count):
-                    out_block[t, c] = terms[t]
-        extremes[slot, 0] = smallest.min()
-        extremes[slot, 1] = largest.max()
+                q = query_block[t, column] * factor * u
+                x[l, t] = q
+                reach[t] += abs(q) * peak
+                if shifted:
+                    low[t] += min(q * bottom, q * top)
+                    high[t] += max(q * bottom, q * top)
+            x[l, count:width] = 0.0
+        for t in range(width):
+            shift[t] = 0.5 * (low[t] + high[t])
+        if shifted:
+            _shifted_coefficients(base, shift, width, table, coefficients)
+        for c in range(columns):
+            sums[c, :width] = 0.0
+        features[0, :width] = 1.0
+        for panel in range(len(panels)):
+            _generate(products, panels[panel, 0], panels[panel, 1], x, width, features)
+            for g in range(panels[panel, 2], panels[panel, 3]):
+                variable, degree, start, stop = groups[g]
+                for c in range(columns):
+                    partial[c, :width] = 0.0
+                _sum_values(features, rows, start, stop, weights, width, partial)
+                # what the group's sums still lack: its degree's coefficient, its leaves' variable, or both
+                if variable < 0:
+                    common[:width] = coefficients[degree, :width]
+                elif shifted:
+                    for t in range(width):
+                        common[t] = coefficients[degree, t] * x[variable, t]
+                else:
+                    common[:width] = x[variable, :width]
+                for c in range(e + 1):
+                    _multiply_add(shared, 0, partial, c, width, sums, c)
+        terms[:width] = 0.0
+        for m in range(len(magnitudes) - 1, -1, -1):
+            for t in range(width):
+                terms[t] = terms[t] * (reach[t] + abs(shift[t])) + magnitudes[m]
+        for t in range(count):
+            error = rounding * terms[t] + underflow
+            denominator = sums[e, t] - error
+            positive = denominator > 0.0  # and a number
+            smallest[t] = min(smallest[t], denominator if positive else -np.inf)
+            largest[t] = max(largest[t], error / denominator if positive else np.inf)
+            inverse[t] = 1.0 / sums[e, t] if positive else 0.0
         for c in range(e):
-            ranges[slot, 0, c] = lowest[c].min()
-            ranges[slot, 1, c] = highest[c].max()
+            scale, bottom, top = output_scale[c], limits[0, c], limits[1, c]
+            for t in range(count):
+                value = sums[c, t] * inverse[t] * scale
+                value = min(max(value, bottom), top)
+                terms[t] = value
+                lowest[c, t] = min(lowest[c, t], value)
+                highest[c, t] = max(highest[c, t], value)
+            for t in range(count):
+                out_block[t, c] = terms[t]
+    extremes[slot] = smallest[0], largest[0]
+    ranges[slot, 0] = lowest[:, 0]
+    ranges[slot, 1] = highest[:, 0]
+    for t in range(1, block):
+        extremes[slot, 0] = min(extremes[slot, 0], smallest[t])
+        extremes[slot, 1] = max(extremes[slot, 1], largest[t])
+        for c in range(e):
+            ranges[slot, 0, c] = min(ranges[slot, 0, c], lowest[c, t])
+            ranges[slot, 1, c] = max(ranges[slot, 1, c], highest[c, t])
+
+
+@njit(cache=True, parallel=True, boundscheck=False)
+def evaluate_rows(queries, plan, weights, base, shifted, frame, bounds, extremes, ranges, out):  # type: ignore[no-untyped-def]
+    """Do so for every slot, in parallel."""
+    for slot in prange(len(extremes)):
+        evaluate_slot_rows(slot, queries, plan, weights, base, shifted, frame, bounds, extremes, ranges, out)

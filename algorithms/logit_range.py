@@ -7,10 +7,11 @@ For s_i(j) = σ Σ_l Q_il Π_t K_t[j_t,l] and column boxes K_t[j,l] ∈ [low, hi
     absolute logit    x̄_i = |σ| Σ_l |Q_il| Π_t max_j |K_t[j,l]|, which rounding errors follow
     Jensen            Σ_j e^{s_i(j)} ≥ Πn_t · exp(mean logit), mean logit = σ Σ_l Q_il Π_t mean_j K_t[j,l]
 
-Everything is expressed in scaled coordinates: k̂ = (k − offset)·factor ∈ [−1, 1] and q̂ = σ·q/Π factor, by powers of
-two, so that no power of an entry overflows or vanishes where the logit does neither. A column on which Π_t K_t is
-constant shifts all logits of a row alike; softmax ignores that, so the column is dropped. For order 2 the same
-holds for the middle of a column of keys, so keys far from zero are centred, which saves digits.
+Everything is expressed in scaled coordinates: k̂ = (k − offset)·factor ∈ [−1, 1] and q̂ = σ·q/Π factor, by
+powers of two, so that no power of an entry overflows or vanishes where the logit does neither. A column on
+which Π_t K_t is constant shifts all logits of a row alike; softmax ignores that, so the column is dropped.
+For order 2 the same holds for the middle of a column of keys, so keys far from zero are centred, which
+saves digits.
 
 Glossary
     active      columns that can move a logit
@@ -104,11 +105,16 @@ def geometry(queries: ColumnSummary, keys: Sequence[ColumnSummary], scale: float
     if order == 2:
         middle = low / 2 + high / 2
         offset = np.where(np.abs(middle) > high / 2 - low / 2, middle, 0.0)
-    holder = math.inf if np.any(offset != 0.0) else abs(scale) * math.prod(key.norm for key in keys) * (1 + 1e-15)
+    holder = (
+        math.inf if np.any(offset != 0.0) else abs(scale) * math.prod(key.norm for key in keys) * (1 + 1e-15)
+    )
     peak = np.stack([key.peak for key in keys])
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         mean = np.stack([key.mean for key in keys]) - offset
-        low, high = low - offset, high - offset  # monotone, so these are the ends of what the kernels subtract
+        low, high = (
+            low - offset,
+            high - offset,
+        )  # monotone, so these are the ends of what the kernels subtract
         centred_peak = np.maximum(np.abs(low), np.abs(high))
         exponents = np.clip(np.frexp(centred_peak)[1], *_EXPONENTS)
         key_factor = np.ldexp(1.0, -exponents)
@@ -123,8 +129,9 @@ def geometry(queries: ColumnSummary, keys: Sequence[ColumnSummary], scale: float
         key.mean_rounding * float(np.max(grown, initial=1.0)) for key, grown in zip(keys, growth, strict=True)
     )
     return Geometry(
-        order, active, offset[:, active], key_factor[:, active], np.ldexp(1.0, -query_exponents)[active], reach[active],
-        bottom[active], top[active], np.maximum(np.abs(bottom), np.abs(top))[active], mean_product[active],
+        order, active, offset[:, active], key_factor[:, active],
+        np.ldexp(1.0, -query_exponents)[active], reach[active], bottom[active], top[active],
+        np.maximum(np.abs(bottom), np.abs(top))[active], mean_product[active],
         holder, 2 * ((len(active) + 4 * order + 8) * UNIT + mean_rounding),
     )  # fmt: skip
 
@@ -201,8 +208,8 @@ def row_summary(queries: NDArray[Any], frame: Geometry) -> RowSummary:
     slots = max(1, min(SLOTS, -(-len(queries) // _RUN)))
     extremes = np.empty((slots, 9))
     in_slots(
-        slots, _scan_rows, read_only(queries), frame.active, frame.table, frame.mean, frame.holder, frame.order,
-        frame.rounding, extremes,
+        slots, _scan_slot, _scan_rows, read_only(queries), frame.active, frame.table, frame.mean,
+        frame.holder, frame.order, frame.rounding, extremes,
     )  # fmt: skip
     low, mean, centred = (float(extremes[:, i].min()) for i in (0, 4, 5))
     high, width, middle, reach, plain, shifted = (float(extremes[:, i].max()) for i in (1, 2, 3, 6, 7, 8))
@@ -210,21 +217,13 @@ def row_summary(queries: NDArray[Any], frame: Geometry) -> RowSummary:
 
 
 def binary_geometry(
-    queries: NDArray[Any],
-    keys: Sequence[NDArray[Any]],
-    summaries: Sequence[ColumnSummary],
-    scale: float,
-    frame: Geometry,
-) -> Geometry | None:
-    """Return coordinates that are 0 or 1 if every active column holds only 0 and one other number, else None.
+    summaries: Sequence[ColumnSummary], scale: float, frame: Geometry
+) -> tuple[Geometry, list[NDArray[np.float64]]] | None:
+    """Guess coordinates that are 0 or 1, where every active column may hold only 0 and one other number.
 
     Parameters
     ----------
-    queries : (n, d) array
-        Q.
-    keys : sequence of (n_t, d) arrays
-        Key matrices.
-    summaries : sequence of ColumnSummary
+    summaries : sequence of k ColumnSummary
         Of Q and the keys, in this order.
     scale : float
         σ.
@@ -233,80 +232,108 @@ def binary_geometry(
 
     Returns
     -------
-    Geometry or None
-        The ordinary ones with every scale replaced by the column's nonzero entry; None also where the columns'
-        reaches differ, since one polynomial in the number of common ones must do.
+    (Geometry, list of k (d',) float64 arrays) or None
+        The ordinary ones with every scale replaced by the column's nonzero entry, and these entries, which
+        `is_two_valued` has to confirm. None where the ends of a column's range rule it out, and where the
+        columns' reaches differ, since one polynomial in the number of common ones must do.
 
     Notes
     -----
-    Complexity: stops at the first entry that is neither; O(n d) where all are.
+    Complexity: O(k d).
     """
-    factors = []
+    entries = []
     for summary in summaries:
         low, high = summary.low[frame.active], summary.high[frame.active]
         if np.any((low != 0.0) & (high != 0.0) & (low != high)):
             return None
-        factors.append(np.where(low == 0.0, high, low))
+        entries.append(np.where(low == 0.0, high, low))
     with np.errstate(over="ignore", under="ignore"):
-        reach = scale * np.multiply.reduce(factors)
-        mean = np.multiply.reduce([s.mean[frame.active] / f for s, f in zip(summaries[1:], factors[1:], strict=True)])
+        reach = scale * np.multiply.reduce(entries)
+        means = [s.mean[frame.active] / a for s, a in zip(summaries[1:], entries[1:], strict=True)]
     if len(reach) == 0 or not 1 / SAFE < abs(reach[0]) < SAFE or np.any(reach != reach[0]):
         return None
-    for matrix, factor in zip((queries, *keys), factors, strict=True):
-        if not _two_valued(read_only(matrix), frame.active, factor):
-            return None
     ones = np.ones(len(reach))
-    return replace(
-        frame, offset=np.zeros_like(frame.offset), key_factor=1.0 / np.stack(factors[1:]), query_factor=1.0 / factors[0],
-        reach=reach, bottom=0.0 * ones, top=ones, peak=ones, mean=mean,
+    binary = replace(
+        frame, offset=np.zeros_like(frame.offset), key_factor=1.0 / np.stack(entries[1:]),
+        query_factor=1.0 / entries[0], reach=reach, bottom=0.0 * ones, top=ones, peak=ones,
+        mean=np.multiply.reduce(means),
     )  # fmt: skip
+    return binary, entries
 
 
-@njit(cache=True, parallel=True, boundscheck=False)  # type: ignore[untyped-decorator]
-def _scan_rows(queries, active, table, mean, holder, order, rounding, extremes):  # type: ignore[no-untyped-def]
+def is_two_valued(matrix: NDArray[Any], active: NDArray[np.int64], entries: NDArray[np.float64]) -> bool:
+    """Whether the active columns hold nothing but 0 and the given entries; stops at the first other."""
+    return bool(_two_valued(read_only(matrix), active, entries))
+
+
+@njit(cache=True, boundscheck=False)
+def _scan_slot(slot, queries, active, table, mean, holder, order, rounding, extremes):  # type: ignore[no-untyped-def]
     n, slots = len(queries), len(extremes)
-    for slot in prange(slots):
-        low_all, mean_all, centred_all = np.inf, np.inf, np.inf
-        high_all, width_all, middle_all, reach_all, plain_all, shifted_all = (-np.inf, 0.0, 0.0, 0.0, 0.0, 0.0)
-        for i in range(slot * n // slots, (slot + 1) * n // slots):
-            low, high, reach, average, power = 0.0, 0.0, 0.0, 0.0, 0.0
-            for l in range(len(active)):
-                raw = np.float64(queries[i, active[l]])
-                q = raw * table[0, l] * table[1, l]
-                a, b = q * table[2, l], q * table[3, l]
-                low += min(a, b)
-                high += max(a, b)
-                reach += abs(q) * table[4, l]
-                average += q * mean[l]
-                term = abs(raw)
-                for _ in range(order - 1):
-                    term *= abs(raw)
-                power += term
-            # tiny: where k-th powers vanish, Hölder's bound still is one
-            slack = rounding * reach + 1e-60
-            middle = 0.5 * (low + high)
-            width = 0.5 * (high - low) + slack
-            if not average > low:  # also where sums of keys overflowed
-                average = low
-            average -= slack
-            bound = np.inf
-            if holder < np.inf:
-                bound = holder * power ** (1.0 / order) * (1.0 + rounding) + slack
-            low_all = min(low_all, max(low - slack, -bound))
-            high_all = max(high_all, min(high + slack, bound))
-            width_all = max(width_all, width)
-            middle_all = max(middle_all, abs(middle))
-            mean_all = min(mean_all, average)
-            centred_all = min(centred_all, average - middle)
-            reach_all = max(reach_all, reach + slack)
-            plain_all = max(plain_all, reach - average)
-            shifted_all = max(shifted_all, reach + 2.0 * abs(middle) - average)
-        extremes[slot] = np.array(
-            [low_all, high_all, width_all, middle_all, mean_all, centred_all, reach_all, plain_all, shifted_all]
-        )
+    low_all, mean_all, centred_all = np.inf, np.inf, np.inf
+    high_all, width_all, middle_all, reach_all, plain_all, shifted_all = (
+        -np.inf,
+        0.0,
+        0.0,
+        0.0,
+        0.0,
+        0.0,
+    )
+    for i in range(slot * n // slots, (slot + 1) * n // slots):
+        low, high, reach, average, power = 0.0, 0.0, 0.0, 0.0, 0.0
+        for l in range(len(active)):
+            raw = np.float64(queries[i, active[l]])
+            q = raw * table[0, l] * table[1, l]
+            a, b = q * table[2, l], q * table[3, l]
+            low += min(a, b)
+            high += max(a, b)
+            reach += abs(q) * table[4, l]
+            average += q * mean[l]
+            term = abs(raw)
+            for _ in range(order - 1):
+                term *= abs(raw)
+            power += term
+        # tiny: where k-th powers vanish, Hölder's bound still is one
+        slack = rounding * reach + 1e-60
+        middle = 0.5 * (low + high)
+        width = 0.5 * (high - low) + slack
+        if not average > low:  # also where sums of keys overflowed
+            average = low
+        average -= slack
+        bottom, top = low - slack, high + slack
+        if holder < np.inf and (bottom < low_all or top > high_all):  # else the root would change nothing
+            bound = holder * power ** (1.0 / order) * (1.0 + rounding) + slack
+            bottom, top = max(bottom, -bound), min(top, bound)
+        low_all = min(low_all, bottom)
+        high_all = max(high_all, top)
+        width_all = max(width_all, width)
+        middle_all = max(middle_all, abs(middle))
+        mean_all = min(mean_all, average)
+        centred_all = min(centred_all, average - middle)
+        reach_all = max(reach_all, reach + slack)
+        plain_all = max(plain_all, reach - average)
+        shifted_all = max(shifted_all, reach + 2.0 * abs(middle) - average)
+    extremes[slot] = np.array(
+        [
+            low_all,
+            high_all,
+            width_all,
+            middle_all,
+            mean_all,
+            centred_all,
+            reach_all,
+            plain_all,
+            shifted_all,
+        ]
+    )
 
 
-@njit(cache=True, boundscheck=False)  # type: ignore[untyped-decorator]
+@njit(cache=True, parallel=True, boundscheck=False)
+def _scan_rows(queries, active, table, mean, holder, order, rounding, extremes):  # type: ignore[no-untyped-def]
+    for slot in prange(len(extremes)):
+        _scan_slot(slot, queries, active, table, mean, holder, order, rounding, extremes)
+
+
+@njit(cache=True, boundscheck=False)
 def _two_valued(matrix, active, factor):  # type: ignore[no-untyped-def]
     for t in range(len(matrix)):
         for l in range(len(active)):
@@ -323,4 +350,3 @@ def _interval_product(low: NDArray[np.float64], high: NDArray[np.float64]) -> tu
         corners = np.stack([bottom * a, bottom * b, top * a, top * b])
         bottom, top = corners.min(axis=0), corners.max(axis=0)
     return bottom, top
-

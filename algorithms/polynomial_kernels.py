@@ -1,18 +1,19 @@
 """Features, moments and their evaluation, block of tokens by block: the polynomial method's three passes.
 
-For a downward closed set of monomials α (`monomials`) and scaled keys k̂ and queries q̂ (`logit_range`), these compute
+For a downward closed set of monomials α (`monomials`) and scaled keys k̂ and queries q̂ (`logit_range`),
+these compute
 
     M[c, α] = Σ_j k̂_j^α v̂_jc                     `moments`
     Y[c, i] = Σ_α a_{|α|}(i) W[c, α] q̂_i^α        `evaluate`: numerators and, in column e, the denominator
 
 in n·R·C fused multiply-adds, R monomials times C columns, and O(R C) memory:
 
-- Tokens stand in blocks, as lanes of vectors. A *feature buffer* [row][token] holds the monomials of one block, each
-  its parent times one coordinate.
-- Most monomials are nobody's parent. Those *leaves* are never generated: the leaves x_l·β of a variable l share the
-  factor x_l, which moments multiply into the values, and evaluation into the sum over β.
-- Rows whose children are all leaves pass through the buffer in *panels* that fit the first-level cache: generated,
-  summed with their leaves, overwritten. Only their ancestors are kept.
+- Tokens stand in blocks, as lanes of vectors. A *feature buffer* [row][token] holds the monomials of one
+  block, each its parent times one coordinate.
+- Most monomials are nobody's parent. Those *leaves* are never generated: the leaves x_l·β of a variable l
+  share the factor x_l, which moments multiply into the values, and evaluation into the sum over β.
+- Rows whose children are all leaves pass through the buffer in *panels* that fit the first-level cache:
+  generated, summed with their leaves, overwritten. Only their ancestors are kept.
 - Sums over tokens are cut into *slots* by the sizes alone, so that the number of threads changes no bit.
 
 `feature_tiles` has the loops. Glossary
@@ -28,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .column_statistics import SLOTS, in_slots, read_only
-from .feature_tiles import COLUMNS, GRAIN, evaluate_rows, sum_moments
+from .feature_tiles import COLUMNS, GRAIN, evaluate_rows, evaluate_slot_rows, sum_moments, sum_slot_moments
 from .monomials import MultiIndices
 
 _PANEL = 40  # rows of a panel: with a column tile they about fit the first-level cache
@@ -72,6 +73,10 @@ class Schedule:
     buffer: int
     block: int
 
+    def arrays(self, block: int) -> tuple[Any, ...]:
+        """Return what the compiled loops read, for blocks of the given size."""
+        return self.products, self.rows, self.groups, self.panels, self.shared, self.buffer, block
+
     def slots(self, tokens: int) -> int:
         """Return into how many parts a moment sum over so many tokens is cut."""
         blocks = -(-tokens // self.block)
@@ -79,7 +84,7 @@ class Schedule:
         return max(1, min(SLOTS, blocks, max(2, min(fitting, blocks // 4))))
 
     def block_additions(self, tokens: int) -> int:
-        """Bound how many additions a term goes through inside one block: along lanes, four at least, then across."""
+        """Bound how many additions a term goes through in a block: along four lanes at least, then across."""
         return -(-min(tokens, self.block) // 4) + 12
 
     def moment_additions(self, tokens: int) -> int:
@@ -126,7 +131,9 @@ def schedule(indices: MultiIndices, values: int, *, by_degree: bool) -> Schedule
     children = np.bincount(parents[1:], minlength=len(parents))
     leaf = children == 0
     leaf[0] = False
-    leaf &= np.bincount(variables[leaf], minlength=indices.dimension + 1)[variables] >= columns  # fewer: cheaper made
+    leaf &= (
+        np.bincount(variables[leaf], minlength=indices.dimension + 1)[variables] >= columns
+    )  # fewer: cheaper made
     generated = np.flatnonzero(~leaf)
     kept = np.zeros(len(parents), dtype=np.bool_)
     kept[0] = True
@@ -209,9 +216,10 @@ def moments(
     """
     slots = plan.slots(len(keys))
     parts = np.zeros((slots, plan.columns, len(plan.order)))
+    scaling = (active, offset, key_factor, value_factor)
     in_slots(
-        slots, sum_moments, read_only(keys), read_only(values), plan.products, plan.rows, plan.groups, plan.panels, plan.shared,
-        (plan.buffer, plan.block), active, offset, key_factor, value_factor, np.zeros(1, dtype), parts,
+        slots, sum_slot_moments, sum_moments, read_only(keys), read_only(values), plan.arrays(plan.block),
+        scaling, np.zeros(1, dtype), parts,
     )  # fmt: skip
     total: NDArray[np.float64] = parts[0]
     for part in parts[1:]:
@@ -272,8 +280,8 @@ def evaluate(
     weights : (C, R) array
         By column and position; column e is the denominator's. Their dtype is the one computed in.
     coefficients : (g+1,) float64 array or None
-        Coefficients of p where every row i is shifted by its own c_i, the middle of its signed interval, for a
-        schedule by degree; None where `weights` hold everything and nothing is shifted.
+        Coefficients of p where every row i is shifted by its own c_i, the middle of its signed interval,
+        for a schedule by degree; None where `weights` hold everything and nothing is shifted.
     active : (d',) int64 array
         The columns of `queries` that the monomials speak of.
     geometry : (5, d') float64 array
@@ -301,11 +309,16 @@ def evaluate(
     block = plan.block // 2
     slots = max(1, min(SLOTS, -(-len(queries) // block)))
     extremes, ranges = np.empty((slots, 2)), np.empty((slots, 2, out.shape[1]))
+    shifted = coefficients is not None
+    base = np.ones(1) if coefficients is None else np.array(coefficients)
+    frame = (active, geometry, output_scale, limits)
     in_slots(
-        slots, evaluate_rows, read_only(queries), plan.products, plan.rows, plan.groups, plan.panels, (plan.buffer, block), weights,
-        np.ones(1) if coefficients is None else coefficients, coefficients is not None, geometry, active,
-        magnitudes, rounding, underflow, output_scale, limits, extremes, ranges, out,
+        slots, evaluate_slot_rows, evaluate_rows, read_only(queries), plan.arrays(block), weights, base,
+        shifted, frame, (magnitudes, rounding, underflow), extremes, ranges, out,
     )  # fmt: skip
     return Extremes(
-        float(extremes[:, 0].min()), float(extremes[:, 1].max()), ranges[:, 0].min(axis=0), ranges[:, 1].max(axis=0)
+        float(extremes[:, 0].min()),
+        float(extremes[:, 1].max()),
+        ranges[:, 0].min(axis=0),
+        ranges[:, 1].max(axis=0),
     )

@@ -7,14 +7,12 @@ from pathlib import Path
 import mpmath
 import numpy as np
 import pytest
+from cubicwall.algorithms.certificate import WallError
+from cubicwall.algorithms.exact_attention import attention
+from cubicwall.algorithms.fast_attention import FastResult, fast_attention, plan
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-
-from cubicwall.algorithms.exact_attention import attention
-from cubicwall.algorithms.fast_attention import FastResult, WallError, fast_attention, plan
-
-
 
 Array = NDArray[np.floating]
 
@@ -36,7 +34,9 @@ def random_problem(rng: np.random.Generator, largest: int = 40) -> RandomProblem
     e = int(rng.integers(1, 5))
     most = {2: largest * 4, 3: largest, 4: max(2, largest // 3)}[order]
     n = [1 if rng.random() < 0.05 else int(rng.integers(1, most + 1)) for _ in range(order)]
-    entries = str(rng.choice(["uniform", "normal", "skewed", "positive", "constant", "binary", "uneven", "balanced"]))
+    entries = str(
+        rng.choice(["uniform", "normal", "skewed", "positive", "constant", "binary", "uneven", "balanced"])
+    )
     matrices = [_matrix(rng, entries, tokens, d) for tokens in n]
     reach = 10.0 ** rng.uniform(-3.0, 0.9)
     scale = None if rng.random() < 0.5 else float(rng.choice([1.0, -1.0])) / d ** rng.uniform(0.3, 1.0)
@@ -101,7 +101,7 @@ def solve(p: RandomProblem, method: str, **options) -> FastResult:
 
 
 def sweep(seeds) -> list[float]:
-    """Check every certificate against the exact kernel; return certificate over true error on structured values."""
+    """Check certificates against the exact kernel; return bound over true error on structured values."""
     ratios, answered = [], 0
     for seed in seeds:
         p = random_problem(np.random.default_rng([20240, seed]), largest=20)
@@ -116,7 +116,9 @@ def sweep(seeds) -> list[float]:
         certificate = result.certificate
         error = float(np.max(np.abs(result.output.astype(np.float64) - truth)))
         # the truth is rounded as well, by no more than the exact algorithm's own certificate says
-        doubt = fast_attention(*double[0], *double[1:], tolerance=1.0, scale=scale, method="exact").certificate.bound
+        doubt = fast_attention(
+            *double[0], *double[1:], tolerance=1.0, scale=scale, method="exact"
+        ).certificate.bound
         assert error <= certificate.bound + doubt, (seed, certificate)
         assert certificate.bound <= p.tolerance, (seed, certificate)
         if p.structured and error > 100 * doubt:
@@ -125,16 +127,17 @@ def sweep(seeds) -> list[float]:
     return ratios
 
 
-def test_true_error_never_exceeds_the_certificate_and_the_certificate_is_not_idle():
-    ratios = sweep(range(1000))
-    assert len(ratios) > 100
+@pytest.mark.parametrize("block", range(4))
+def test_true_error_never_exceeds_the_certificate_and_the_certificate_is_not_idle(block):
+    ratios = sweep(range(250 * block, 250 * (block + 1)))
+    assert len(ratios) > 25
     assert np.median(ratios) <= 30
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("block", range(1, 10))
+@pytest.mark.parametrize("block", range(4, 40))
 def test_true_error_never_exceeds_the_certificate_in_the_long_form(block):
-    assert np.median(sweep(range(1000 * block, 1000 * (block + 1)))) <= 30
+    assert np.median(sweep(range(250 * block, 250 * (block + 1)))) <= 30
 
 
 def with_many_digits(Q, keys, values, scale):
@@ -145,10 +148,14 @@ def with_many_digits(Q, keys, values, scale):
         total, sums = mpmath.mpf(0), [mpmath.mpf(0)] * O.shape[1]
         for k1, v1 in zip(keys[0], values[0], strict=True):
             for k2, v2 in zip(keys[1], values[1], strict=True):
-                s = sum((mpmath.mpf(a) * mpmath.mpf(b) * mpmath.mpf(c) for a, b, c in zip(q, k1, k2, strict=True)))
+                s = sum(
+                    (mpmath.mpf(a) * mpmath.mpf(b) * mpmath.mpf(c) for a, b, c in zip(q, k1, k2, strict=True))
+                )
                 weight = mpmath.exp(mpmath.mpf(scale) * s)
                 total += weight
-                sums = [x + weight * mpmath.mpf(a) * mpmath.mpf(b) for x, a, b in zip(sums, v1, v2, strict=True)]
+                sums = [
+                    x + weight * mpmath.mpf(a) * mpmath.mpf(b) for x, a, b in zip(sums, v1, v2, strict=True)
+                ]
         O[i] = [float(x / total) for x in sums]
     return O
 
@@ -159,7 +166,9 @@ def test_certificate_holds_against_sixty_digits_near_its_rounding(seed):
     Q, keys, values = uniform(rng, 5, 2, e=2, bound=rng.uniform(0.1, 1.5))
     result = fast_attention(Q, keys, values, tolerance=1e-11, scale=0.5, method="fast")
     truth = with_many_digits(Q, keys, values, 0.5)
-    assert np.max(np.abs(result.output - truth)) <= result.certificate.bound + 2.0**-53 * np.max(np.abs(truth))
+    assert np.max(np.abs(result.output - truth)) <= result.certificate.bound + 2.0**-53 * np.max(
+        np.abs(truth)
+    )
     assert result.certificate.rounding > 0.0
 
 
@@ -211,7 +220,14 @@ def test_wall_error_names_entry_bound_b_rank_and_ways_out():
     assert wall.value.b == pytest.approx(largest / math.log(106) ** (1 / 3))
     assert wall.value.rank is not None
     assert wall.value.rank > 1000
-    for part in (f"B = {largest:.4g}", f"{wall.value.rank:,}", "exact algorithm", "'max_rank'", "entries below", "tolerance"):
+    for part in (
+        f"B = {largest:.4g}",
+        f"{wall.value.rank:,}",
+        "exact algorithm",
+        "'max_rank'",
+        "entries below",
+        "tolerance",
+    ):
         assert part in str(wall.value)
     assert fast_attention(Q, keys, values, tolerance=1e-6, max_rank=wall.value.rank).certificate.met
 
@@ -247,7 +263,9 @@ def test_float32_keeps_its_certificate_in_either_arithmetic(tolerance):
     rng = np.random.default_rng(6)
     Q, keys, values = uniform(rng, 200, 4)
     single = [[m.astype(np.float32) for m in matrices] for matrices in ([Q], keys, values)]
-    truth = attention(*[m.astype(np.float64) for m in single[0]], *[[m.astype(np.float64) for m in ms] for ms in single[1:]])
+    truth = attention(
+        *[m.astype(np.float64) for m in single[0]], *[[m.astype(np.float64) for m in ms] for ms in single[1:]]
+    )
     for dtype in (None, np.float32, np.float64):
         if dtype is np.float32 and tolerance < 1e-3:
             continue
@@ -326,9 +344,8 @@ def test_plan_says_what_is_done():
     Q, keys, values = uniform(rng, 2000, 4)
     planned = plan(Q, keys, values, tolerance=1e-3)
     done = fast_attention(Q, keys, values, tolerance=1e-3).certificate
-    assert (planned.method, planned.reason, planned.degree, planned.rank, planned.monomials, planned.interval) == (
-        done.method, done.reason, done.degree, done.rank, done.monomials, done.interval,
-    )  # fmt: skip
+    for name in ("method", "reason", "degree", "rank", "monomials", "interval"):
+        assert getattr(planned, name) == getattr(done, name)
     assert done.bound <= planned.bound <= 1e-3
     assert planned.fast_seconds < planned.exact_seconds
     beyond = plan(20 * Q, keys, values, tolerance=1e-3)
@@ -345,13 +362,13 @@ BAD = [
     ({"dtype": np.float16}, TypeError, "'dtype'"),
     ({"Q": np.full((4, 2), np.nan)}, ValueError, "'Q' must hold finite numbers, not NaN"),
     ({"keys": [np.ones((3, 2)), np.ones((4, 2))]}, ValueError, r"'values\[1\]' must have as many tokens"),
-    ({"keys": [np.ones((3, 2)), np.full((5, 2), -np.inf)]}, ValueError, r"'keys\[1\]' must hold finite numbers, not infinities"),
+    ({"keys": [np.ones((3, 2)), np.full((5, 2), -np.inf)]}, ValueError, r"'keys\[1\]' .* not infinities"),
     ({"values": [np.ones((3, 1)), np.full((5, 1), np.nan)]}, ValueError, r"'values\[1\]' must hold finite"),
     ({"values": [np.ones((3, 1))]}, ValueError, "'values' must hold as many"),
     ({"values": [np.ones((3, 1)), np.ones((5, 2))]}, ValueError, r"'values\[1\]'"),
     ({"values": [np.ones((4, 1)), np.ones((5, 1))]}, ValueError, r"'values\[0\]' must have as many tokens"),
     ({"keys": [np.ones((3, 3)), np.ones((5, 2))]}, ValueError, r"'keys\[0\]'"),
-    ({"keys": [np.ones((0, 2)), np.ones((5, 2))], "values": [np.ones((0, 1)), np.ones((5, 1))]}, ValueError, r"'keys\[0\]'"),
+    ({"keys": [np.ones((0, 2))] * 2, "values": [np.ones((0, 1))] * 2}, ValueError, r"'keys\[0\]'"),
     ({"keys": []}, ValueError, "'keys'"),
     ({"keys": np.ones((2, 3, 2))}, TypeError, "'keys'"),
     ({"Q": np.ones((4, 2), dtype=complex)}, TypeError, "'Q'"),
@@ -381,7 +398,9 @@ def test_bad_input_is_refused_by_name(change, kind, message, method):
 
 def test_lists_and_integers_are_taken():
     result = fast_attention([[1, 0]], [[[0, 1], [1, 1]]], [[[3], [5]]], tolerance=1e-6, method="fast")
-    np.testing.assert_allclose(result.output, attention([[1, 0]], [[[0, 1], [1, 1]]], [[[3], [5]]]), atol=1e-6)
+    np.testing.assert_allclose(
+        result.output, attention([[1, 0]], [[[0, 1], [1, 1]]], [[[3], [5]]]), atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("method", ["exact", "fast"])
@@ -405,14 +424,24 @@ def test_denormal_and_enormous_entries_keep_the_certificate():
     truth = attention(Q, keys, values)
     for exponent in (-1000, -300, 300, 900):
         moved = fast_attention(
-            np.ldexp(Q, exponent), [np.ldexp(keys[0], -exponent), keys[1]], values, tolerance=1e-6, method="fast"
+            np.ldexp(Q, exponent),
+            [np.ldexp(keys[0], -exponent), keys[1]],
+            values,
+            tolerance=1e-6,
+            method="fast",
         )
         assert np.max(np.abs(moved.output - truth)) <= moved.certificate.bound + 1e-13
     for exponent in (-1060, -500, 500):
         small = fast_attention(
-            Q, keys, [np.ldexp(values[0], exponent), values[1]], tolerance=max(2.0**exponent, 1e-300) * 1e-3, method="fast"
+            Q,
+            keys,
+            [np.ldexp(values[0], exponent), values[1]],
+            tolerance=max(2.0**exponent, 1e-300) * 1e-3,
+            method="fast",
         )
-        assert np.max(np.abs(small.output - np.ldexp(truth, exponent))) <= small.certificate.bound * (1 + 1e-6)
+        assert np.max(np.abs(small.output - np.ldexp(truth, exponent))) <= small.certificate.bound * (
+            1 + 1e-6
+        )
 
 
 sizes = st.integers(1, 9)
@@ -426,7 +455,9 @@ def test_outputs_stay_in_the_range_of_the_values_and_within_the_certificate(data
 
     def matrix(columns):
         rows = data.draw(sizes)
-        return np.array(data.draw(st.lists(number, min_size=rows * columns, max_size=rows * columns))).reshape(rows, columns)
+        return np.array(
+            data.draw(st.lists(number, min_size=rows * columns, max_size=rows * columns))
+        ).reshape(rows, columns)
 
     Q, *keys = (matrix(d) for _ in range(order))
     values = [np.resize(matrix(1), (len(key), 1)) for key in keys]
