@@ -32,6 +32,8 @@ def main() -> None:
     parser.add_argument("--exact-up-to", type=int, default=13)
     parser.add_argument("--figures", type=Path)
     chosen = parser.parse_args()
+    if chosen.figures is not None:
+        chosen.figures.mkdir(parents=True, exist_ok=True)
 
     time_against_tokens([2**9], 1e-4, exact_up_to=2**9, repeats=1)  # compiles
     sizes = [2**i for i in range(chosen.smallest, chosen.largest + 1)]
@@ -39,11 +41,15 @@ def main() -> None:
     print(f"{'n':>8} {'exact, s':>10} {'fast, s':>10}")
     for row in times:
         print(f"{row.n:>8} {row.exact_seconds:>10.3f} {row.fast_seconds:>10.3f}")
-    large = [row for row in times if row.n >= 1024]
-    if len(large) > 2:
-        ns = [row.n for row in large]
-        print(f"slope from 2^10 on: exact {slope(ns, [row.exact_seconds for row in large]):.2f}", end=", ")
-        print(f"fast {slope(ns, [row.fast_seconds for row in large]):.2f}")
+    for least in (10, 13):  # below 2^13 tokens what a layer costs apart from its pairs still shows
+        large = [row for row in times if row.n >= 2**least]
+        if len(large) > 2:
+            ns = [row.n for row in large]
+            print(
+                f"slope from 2^{least} on: exact {slope(ns, [row.exact_seconds for row in large]):.2f}",
+                end=", ",
+            )
+            print(f"fast {slope(ns, [row.fast_seconds for row in large]):.2f}")
     print(f"crossover near n = {crossover(times):.0f}")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)
     print(f"peak memory {peak:.2f} GB")
