@@ -22,6 +22,7 @@ PARTS = {
     "console",
     "generating",
     "attending",
+    "transforming",
 }
 MODULES = sorted(
     module.name
