@@ -54,6 +54,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations
 from math import ceil, comb, log2
+from typing import Any
 
 from ..instances.answer import Answer
 from ..instances.cnf import CNF, CNFSize
@@ -62,6 +63,8 @@ from .disjunction import any_of
 from .reduction import Claim, Steps, reduction
 
 Clause = frozenset[int]
+
+LEAST_EPSILON = 1e-6  # below it α has no meaning at any size, and floats give out
 
 
 def _claim(
@@ -76,12 +79,24 @@ def _claim(
     return Claim(calls=most_leaves(size, theta), target=target, exact=frozenset({"n"}))
 
 
+def _regime(size: CNFSize, **options: Any) -> str:
+    theta = flower_thresholds(size.width, **options)
+    least = least_branching(theta)
+    if least is None:
+        return "nothing to branch on: no clause has two literals"
+    shown = ", ".join(map(str, theta))
+    if least > size.variables:
+        return f"nothing branches below {least} variables at the thresholds {shown}: one leaf"
+    return f"may branch, from {least} variables on, at the thresholds {shown}"
+
+
 @reduction(
     source=CNF,
     target=CNF,
     claim=_claim,
     statement="sparse SAT in 2^((1-δ/{k})n) time ⇒ SAT in 2^((1-δ/{k}+ε)n) time",
     reference="[IPZ01]",
+    regime=_regime,
 )
 def sparsify(
     cnf: CNF,
@@ -158,7 +173,12 @@ def flower_thresholds(
     alpha = alpha_for(width, epsilon) if alpha is None else alpha
     if not alpha > 0:
         raise ValueError(f"Argument 'alpha' must be positive, not {alpha}.")
-    return tuple(max(2, ceil(alpha * beta)) for beta in _betas(width, alpha))
+    try:
+        return tuple(max(2, ceil(alpha * beta)) for beta in _betas(width, alpha))
+    except (OverflowError, ValueError):
+        raise ValueError(
+            f"Argument 'alpha' must be smaller at width {width}, not {alpha}: αβ overflows."
+        ) from None
 
 
 def alpha_for(width: int, epsilon: float) -> float:
@@ -173,6 +193,8 @@ def alpha_for(width: int, epsilon: float) -> float:
     """
     if not epsilon > 0:
         raise ValueError(f"Argument 'epsilon' must be positive, not {epsilon}.")
+    if epsilon < LEAST_EPSILON:
+        raise ValueError(f"Argument 'epsilon' must be at least {LEAST_EPSILON}, not {epsilon}.")
 
     def promised(alpha: float) -> bool:
         total = sum(_betas(width, alpha))

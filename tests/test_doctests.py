@@ -21,6 +21,9 @@ PARTS = {
     "console",
     "generating",
     "attending",
+    "auditing",
+    "tabulating",
+    "tuning",
 }
 MODULES = sorted(
     module.name
