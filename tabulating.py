@@ -169,7 +169,15 @@ def _size(
 def _two_lines(found: Constants) -> Iterator[tuple[object, ...]]:
     scheme, code = found.scheme, found.scheme.code
     name = {"ReedSolomon": "Reed-Solomon"}.get(type(code).__name__, type(code).__name__)
-    head = (name, code.field, scheme.rows, code.columns, code.length, found.messages, found.regime)
+    head: tuple[object, ...] = (
+        name,
+        code.field,
+        scheme.rows,
+        code.columns,
+        code.length,
+        found.messages,
+        found.regime,
+    )
     for kind, dimension, best in (
         ("compressed", found.compressed, found.best),
         ("all", found.full, found.best_full),
