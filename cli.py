@@ -8,14 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .attending import attend
+from .auditing import print_audit, print_regimes, refuse_broken_claims, trace_fields
 from .console import BrokenPromiseError, Output, run_app, verb
 from .generating import generate_app
 from .instances.provenance import VERSION
 from .transforming import transformer
+from .tabulating import constants
+from .tuning import tunable
 
 if TYPE_CHECKING:
     from .instances.answer import Answer
+    from .reductions.arrows import Path as Arrows
     from .reductions.solving import Solution
+
+Options = dict[str, Any]
 
 app = typer.Typer(
     name="cubicwall",
@@ -26,6 +32,7 @@ app = typer.Typer(
 )
 verb(app)(attend)
 verb(app)(transformer)
+verb(app)(constants)
 app.add_typer(generate_app, name="generate", help="Make an instance: formulas and orthogonal vectors.")
 
 File = Annotated[
@@ -56,9 +63,11 @@ def _options(
 
 
 @verb(app)
+@tunable
 def solve(
     out: Output,
     file: File,
+    options: Options,
     order: Order = 3,
     via: Via = "direct",
     oracle: Oracle = "exact",
@@ -74,7 +83,8 @@ def solve(
     from .instances.cnf import CNF
 
     instance = _read(file)
-    solution = _through(out, instance, via, order, oracle, seed, force, counting=False)
+    route = _route(instance, via, {"order": order, **options})
+    solution = _through(out, instance, route, oracle, seed, force)
     if solution is None:
         return 0
     answer = solution.answer
@@ -87,10 +97,10 @@ def solve(
             out.line(line)
     else:
         out.line("s UNSATISFIABLE")
-    out.document(**_answer_fields(answer), trace=_trace_fields(solution))
+    out.document(**_answer_fields(answer), trace=trace_fields(solution.trace))
     if isinstance(answer, Undecided) and answer.breach:
         raise BrokenPromiseError(f"the oracle {oracle!r} broke its promise: {answer.reason}")
-    _refuse_broken_claims(solution)
+    refuse_broken_claims(solution.trace)
     if check and not isinstance(answer, Undecided):
         from .verification.truth import decide
 
@@ -109,9 +119,11 @@ def solve(
 
 
 @verb(app)
+@tunable
 def count(
     out: Output,
     file: File,
+    options: Options,
     order: Order = 3,
     via: Via = "direct",
     oracle: Oracle = "exact",
@@ -123,11 +135,12 @@ def count(
     from .instances.answer import Count, Undecided
 
     instance = _read(file)
-    solution = _through(out, instance, via, order, oracle, seed, force, counting=True)
+    route = _route(instance, via, {"order": order, **options}, counting=True)
+    solution = _through(out, instance, route, oracle, seed, force)
     if solution is None:
         return 0
     answer = solution.answer
-    out.document(**_answer_fields(answer), trace=_trace_fields(solution))
+    out.document(**_answer_fields(answer), trace=trace_fields(solution.trace))
     if isinstance(answer, Undecided):
         out.line("s UNKNOWN")
         out.line(f"c {answer.reason}")
@@ -136,7 +149,7 @@ def count(
         return 0
     assert isinstance(answer, Count)
     out.line(str(answer.value))
-    _refuse_broken_claims(solution)
+    refuse_broken_claims(solution.trace)
     if check:
         from .verification.truth import count as independent
 
@@ -150,9 +163,11 @@ def count(
 
 
 @verb(app)
+@tunable
 def audit(
     out: Output,
     file: File,
+    options: Options,
     order: Order = 3,
     via: Via = "direct",
     oracle: Oracle = "exact",
@@ -163,20 +178,25 @@ def audit(
     force: Force = False,
 ) -> int:
     """Run FILE along the path and print each arrow's claim beside its measurement; exit 1 if one breaks."""
-    solution = _through(out, _read(file), via, order, oracle, seed, force, counting=counting)
+    instance = _read(file)
+    route = _route(instance, via, {"order": order, **options}, counting=counting)
+    solution = _through(out, instance, route, oracle, seed, force)
     if solution is None:
         return 0
-    _print_audit(out, solution)
-    out.document(**_answer_fields(solution.answer), trace=_trace_fields(solution))
-    _refuse_broken_claims(solution)
+    print_audit(out, solution.trace)
+    constants = print_regimes(out, route, solution.trace)
+    out.document(**_answer_fields(solution.answer), trace=trace_fields(solution.trace), **constants)
+    refuse_broken_claims(solution.trace)
     return 0
 
 
 @verb(app)
+@tunable
 def reduce(
     out: Output,
     file: File,
     folder: Annotated[Path, typer.Option("-o", "--output", help="A new folder for the waiting reduction.")],
+    options: Options,
     order: Order = 3,
     via: Via = "direct",
     counting: Annotated[bool, typer.Option("--count", help="Ask how many instead of whether.")] = False,
@@ -186,9 +206,10 @@ def reduce(
     from .reductions.replay import begin
 
     instance = _read(file)
-    if _refused(out, instance, via, order, counting, force):
+    route = _route(instance, via, {"order": order, **options}, counting=counting)
+    if _refused(out, instance, route, force):
         return 0
-    step = begin(instance, folder, via=via, order=order, counting=counting)
+    step = begin(instance, folder, via=via, order=order, counting=counting, **options)
     return _print_step(out, folder, step, formula=hasattr(instance, "clauses"))
 
 
@@ -288,7 +309,7 @@ def demo(
         "CNF → 3-OV → tensor attention → answer; the adversary errs by 0.17 in every entry", columns, rows
     )
     out.note(f"The audit of {cases[0].family!r}: what each arrow claims, and what was measured.")
-    _print_audit(out, cases[0].solution)
+    print_audit(out, cases[0].solution.trace)
     draw_decisions(
         [(f"{case.family}\n{type(case.expected).__name__.upper()}", case.masses) for case in cases], picture
     )
@@ -314,38 +335,41 @@ def _read(file: str) -> Any:
     return read_instance(file)
 
 
+def _route(instance: Any, via: str, options: dict[str, Any], *, counting: bool = False) -> Arrows:
+    from .reductions.arrows import find_path
+
+    return find_path(via, type(instance), counting=counting, **options)
+
+
 def _through(
-    out: Output, instance: Any, via: str, order: int, oracle: str, seed: int, force: bool, *, counting: bool
+    out: Output, instance: Any, route: Arrows, oracle: str, seed: int, force: bool
 ) -> Solution | None:
     """Run the path under a progress bar, or say why not and return None."""
-    from .reductions.arrows import find_path
     from .reductions.reduction import OracleError
     from .reductions.solving import Solution
     from .verification.oracles import named_oracle
 
-    if _refused(out, instance, via, order, counting, force):
+    if _refused(out, instance, route, force):
         return None
-    path = find_path(via, type(instance), counting=counting, order=order)
     with out.progress("attention") as advance:
         asked = named_oracle(oracle, seed=seed, progress=advance)
         try:
-            answer, trace = path.run(instance, asked)
+            answer, trace = route.run(instance, asked)
         except OracleError as failure:
             raise BrokenPromiseError(f"the oracle {oracle!r} failed: {failure.__cause__!r}") from failure
     return Solution(answer, trace)
 
 
-def _refused(out: Output, instance: Any, via: str, order: int, counting: bool, force: bool) -> bool:
-    from .reductions.arrows import find_path
+def _refused(out: Output, instance: Any, route: Arrows, force: bool) -> bool:
     from .reductions.feasibility import predict, refusal
 
-    path = find_path(via, type(instance), counting=counting, order=order)
-    reason = None if force else refusal(predict(path, instance.size))
-    if reason is not None:
-        out.line("s UNKNOWN")
-        out.line(f"c {reason}; --force overrides")
-        out.document(answer="undecided", reason=reason)
-    return reason is not None
+    reason = refusal(predict(route, instance.size))
+    if reason is None or force:
+        return False
+    out.line("s UNKNOWN")
+    out.line(f"c {reason}; --force overrides")
+    out.document(answer="undecided", reason=reason)
+    return True
 
 
 def _print_step(out: Output, folder: Path, step: Any, *, formula: bool) -> int:
@@ -384,25 +408,3 @@ def _answer_fields(answer: Answer) -> dict[str, Any]:
     from .reductions.replay import answer_to_json
 
     return answer_to_json(answer)
-
-
-def _trace_fields(solution: Solution) -> list[dict[str, Any]]:
-    from dataclasses import asdict
-
-    return [{**asdict(hop), "exact": sorted(hop.exact)} for hop in solution.trace]
-
-
-def _print_audit(out: Output, solution: Solution) -> None:
-    from .verification.audit import audit as findings
-
-    rows = [
-        (f.arrow, f.measure, f.claimed, f.relation, f.measured, f.holds) for f in findings(solution.trace)
-    ]
-    out.table("Claims and measurements", ("arrow", "measure", "claimed", "", "measured", "holds"), rows)
-
-
-def _refuse_broken_claims(solution: Solution) -> None:
-    from .verification.audit import breaches
-
-    if broken := breaches(solution.trace):
-        raise BrokenPromiseError(f"claims broken: {'; '.join(broken)}")

@@ -17,6 +17,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import isfinite, log10
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -25,6 +26,7 @@ import typer
 if TYPE_CHECKING:
     from types import FrameType
 
+_MOST_DIGITS = 4000  # Python prints 4300 by default
 PATIENCE = 2.0  # seconds before a progress bar appears
 
 
@@ -67,14 +69,14 @@ class Output:
         for i, column in enumerate(columns):
             table.add_column(column, justify="left" if i == 0 else "right")
         for row in rows:
-            table.add_row(*(_cell(value) for value in row))
+            table.add_row(*(cell(value) for value in row))
         Console(file=text, width=width, markup=False, highlight=False).print(table)
         print("\n".join(line.rstrip() for line in text.getvalue().splitlines()))
 
     def document(self, **fields: Any) -> None:
         """Print the result as one JSON document (only with ``--json``)."""
         if self.json:
-            print(jsonlib.dumps(fields, default=_plain))
+            print(jsonlib.dumps(_speakable(fields), default=_plain))
 
     @contextmanager
     def progress(self, what: str) -> Iterator[Callable[[float], None]]:
@@ -222,12 +224,40 @@ def _alarm(seconds: float | None) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def _cell(value: object) -> str:
+def cell(value: object) -> str:
+    """Write a value as tables show it."""
     if isinstance(value, bool):
         return "yes" if value else "NO"
+    if isinstance(value, int):
+        return str(value) if abs(value) < 10**9 else power_of_ten(log10(abs(value)), negative=value < 0)
     if isinstance(value, float):
-        return f"{value:.0f}" if value.is_integer() and abs(value) < 1e12 else f"{value:.4g}"
+        return f"{value:.0f}" if value.is_integer() and abs(value) < 1e9 else f"{value:.4g}"
     return str(value)
+
+
+def power_of_ten(exponent: float, *, negative: bool = False) -> str:
+    """Write a number too long for its digits by its logarithm.
+
+    Examples
+    --------
+    >>> power_of_ten(86.9549), power_of_ten(12414.297)
+    ('10^86.95', '10^12414')
+    """
+    digits = f"{exponent:.4g}" if exponent < 1000 else f"{exponent:.0f}"
+    return f"{'-' * negative}10^{digits}"
+
+
+def _speakable(value: Any) -> Any:
+    """Write integers with more digits than Python agrees to print by their logarithm, wherever they are."""
+    if isinstance(value, dict):
+        return {key: _speakable(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_speakable(part) for part in value]
+    if isinstance(value, int) and abs(value) >= 10**_MOST_DIGITS:
+        return power_of_ten(log10(abs(value)), negative=value < 0)
+    if isinstance(value, float) and not isfinite(value):
+        return str(value)  # JSON has no infinity
+    return value
 
 
 def _plain(value: Any) -> Any:

@@ -151,7 +151,8 @@ def find_path(via: str, source: type, *, counting: bool = False, **options: Any)
         Whether the question is how many: then every arrow but the last must be parsimonious
         and the last one count.
     **options
-        Options for the arrows; each arrow gets those that it takes.
+        Options for the arrows; each arrow gets those that it takes. ``order`` may be superfluous,
+        since sources such as OrthogonalVectors bring their own.
 
     Raises
     ------
@@ -176,6 +177,7 @@ def find_path(via: str, source: type, *, counting: bool = False, **options: Any)
             )
     path = tuple(known[name] for name in names)
     _fit(path, source, counting)
+    _all_taken(options, path, known)
     return Path(path, tuple({o: v for o, v in options.items() if o in arrow.options} for arrow in path))
 
 
@@ -232,3 +234,13 @@ def _fit(path: tuple[Arrow, ...], source: type, counting: bool) -> None:
             )
         if arrow.contract.counting and not (counting and last):
             raise ValueError(f"Arrow {arrow.__name__} counts; it can only end the path of a count.")
+
+
+def _all_taken(options: dict[str, Any], path: tuple[Arrow, ...], known: dict[str, Arrow]) -> None:
+    taken = frozenset({"order"}).union(*(arrow.options for arrow in path))
+    for name in options.keys() - taken:
+        owners = sorted(arrow.__name__ for arrow in known.values() if name in arrow.options)
+        raise ValueError(
+            f"Argument {name!r} is an option of {' and '.join(owners) or 'no arrow'}, but the path is "
+            f"{', '.join(arrow.__name__ for arrow in path)}."
+        )

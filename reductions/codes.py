@@ -196,7 +196,8 @@ class Hermitian:
     @property
     def pole(self) -> int:
         """The number s, the L-th pole order."""
-        bound = self.columns + 2 * self.genus  # from 2·genus on every pole order occurs
+        # From 2·genus on every pole order occurs; and the powers of x alone have 0, r, 2r, ...
+        bound = min(self.columns + 2 * self.genus, (self.columns - 1) * self.root)
         return pole_orders(self.root, bound)[self.columns - 1][0]
 
     def agreement(self, order: int) -> int:

@@ -24,6 +24,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import exp, inf, log, log2
+from typing import Any
 
 from ..instances.max_inner_product import GapSize
 from ..instances.orthogonal_vectors import VectorsSize
@@ -33,17 +34,21 @@ from .gap import distributed_pcp
 from .reduction import Size
 from .schemes import Scheme, choose_scheme
 from .threshold_encodings import marker_copies, threshold_beta
+from .trace import Hop
+
+_LARGEST = 709.0  # e to this is still a float
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
     """What an encoding makes of one instance: dimension d, κ, entry bound B and b = B/(ln n)^(1/k).
 
-    Numbers too large for a float are infinite; the dimension is exact.
+    Numbers too large for a float are infinite; the dimension and the logarithm of κ are not.
     """
 
     dimension: int
     kappa: float
+    log10_kappa: float
     entry_bound: float
     coordinate: float
 
@@ -70,9 +75,19 @@ class Constants:
     direct: Encoded
 
     @property
+    def best(self) -> Encoded:
+        """The encoding with the smaller entries, of the compressed instance."""
+        return min(self.general, self.complement, key=lambda encoded: encoded.log10_kappa)
+
+    @property
+    def best_full(self) -> Encoded:
+        """The same with all coordinates."""
+        return min(self.general_full, self.complement_full, key=lambda encoded: encoded.log10_kappa)
+
+    @property
     def beats_direct(self) -> bool:
         """Whether the better encoding of the compressed instance has smaller entries than the direct one."""
-        return min(self.general.kappa, self.complement.kappa) < self.direct.kappa
+        return self.best.kappa < self.direct.kappa
 
 
 def scheme_constants(size: VectorsSize, scheme: Scheme) -> Constants:
@@ -129,9 +144,29 @@ def path_constants(path: Path, size: Size) -> Constants:
     sizes = [size, *(claim.target for claim in path.claims(size))]
     for before, arrow, options in zip(sizes, path.arrows, path.options, strict=False):
         if arrow is distributed_pcp and isinstance(before, VectorsSize):
-            chosen = {name: value for name, value in options.items() if name != "compress"}
-            return scheme_constants(before, choose_scheme(before, **chosen))
+            return _chosen(before, options)
     raise ValueError(f"Argument 'path' must go through distributed_pcp, not {list(path.names)}.")
+
+
+def trace_constants(path: Path, trace: list[Hop]) -> Constants | None:
+    """Work out the constants of the largest source that came to the distributed PCP in a run.
+
+    Parameters
+    ----------
+    path : Path
+        What was run.
+    trace : list of Hop
+        What was seen.
+
+    Returns
+    -------
+    Constants or None
+        None where the path does not go there, or no source came so far.
+    """
+    for arrow, options, hop in zip(path.arrows, path.options, trace, strict=True):
+        if arrow is distributed_pcp and isinstance(hop.source, VectorsSize):
+            return _chosen(hop.source, options)
+    return None
 
 
 def constants_table(size: VectorsSize, columns: Iterable[int] = (1, 2, 3, 4)) -> list[Constants]:
@@ -181,6 +216,11 @@ def decision_coordinate(order: int, kappa: float, vectors: int) -> float:
     return float((kappa * (log(8) + (order - 1) * tokens) / tokens) ** (1 / order))
 
 
+def _chosen(size: VectorsSize, options: dict[str, Any]) -> Constants:
+    layout = {name: value for name, value in options.items() if name != "compress"}
+    return scheme_constants(size, choose_scheme(size, **layout))
+
+
 def _general(size: GapSize) -> Encoded:
     return _encoded(size.sets, size.dimension + size.target, size.target - size.bound)
 
@@ -194,10 +234,11 @@ def _complement(size: GapSize) -> Encoded:
 def _encoded(sets: tuple[int, ...], dimension: int, gap: int) -> Encoded:
     order, tokens = len(sets), max(sets[0], *(n + 1 for n in sets[1:]))
     log_kappa = log(dimension) - log(gap) if dimension else -inf
+    kappa = dimension / gap if log_kappa < _LARGEST else inf
     bound = _exp((log_kappa + log(decision_beta(sets))) / order)
     coordinate = bound / log(tokens) ** (1 / order) if tokens > 1 else inf
-    return Encoded(dimension, _exp(log_kappa), bound, coordinate)
+    return Encoded(dimension, kappa, log_kappa / log(10), bound, coordinate)
 
 
 def _exp(exponent: float) -> float:
-    return exp(exponent) if exponent < 709 else inf
+    return exp(exponent) if exponent < _LARGEST else inf

@@ -6,6 +6,9 @@ q^((k-1)T) < T L + 2^(k-1) - 2 is needed.
 - Hermitian over GF(r²), q = r²: L ≤ s + 1 and ks < r³, so L < r³/k + 1. With T < r that leaves k = 2 and
   T = 1 only, and then the numbers themselves say r ≥ 11. There m = L ≈ 190 pays in entries; but the
   messages outnumber the 2^n assignments by far: small entries that prove no hardness.
+- Compressed coordinates number length · Π_{s<k} N_s where that is less, and κ ≥ Π_{s<k} N_s grows like a
+  power of N, faster than m: they pay for small n only (`saturated_until`), with one column and one
+  message, which is brute force in disguise.
 - A tower of curves over GF(r²) with length ≥ (r-1) genus at every length (Garcia, Stichtenoth)
   gives both, small entries and few messages: `tower_crossover` finds the n, of thousands of digits.
 
@@ -24,10 +27,15 @@ fields. Journal of Number Theory, 1996.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil, exp, inf, log, log2, log10
+from math import ceil, exp, inf, log, log2, log10, prod
 
+from ..instances.cnf import CNFSize
+from ..instances.orthogonal_vectors import VectorsSize
 from .codes import Hermitian, pole_orders
+from .constants import scheme_constants
 from .finite_fields import least_prime_above, prime_powers
+from .schemes import choose_scheme
+from .splitting import split_and_list
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +103,40 @@ def crossover(family: str, order: int, *, density: float = 4.26) -> Crossover | 
                 bits = 2 * log2(root) * code.freedom(order) * density / L
                 return Crossover(L / density, log10(L / density), root**2, 1, L, bits)
     raise AssertionError("unreachable: r = 11 pays")
+
+
+def saturated_until(order: int, *, density: float = 4.26) -> int:
+    """Find the largest n at which compressed coordinates still have a smaller κ than the direct encoding.
+
+    One column is the best that they can do: agreement = 0, and κ = Π_{s<k} N_s + 1 for every code.
+
+    Parameters
+    ----------
+    order : int
+        k ≥ 2.
+    density : float
+        Clauses per variable.
+
+    Returns
+    -------
+    int
+        0 where they never do.
+
+    Examples
+    --------
+    >>> [saturated_until(k) for k in (2, 3, 4)]
+    [11, 8, 7]
+    """
+    last, n = 0, 0
+    while True:
+        n += 1
+        source = CNFSize(n, ceil(density * n), 3)
+        size = split_and_list.contract.claim(source, order=order).target
+        assert isinstance(size, VectorsSize)
+        if scheme_constants(size, choose_scheme(size, columns=1)).beats_direct:
+            last = n
+        elif prod(size.sets[:-1]) > 2 * (size.dimension + 2**order):
+            return last
 
 
 def tower_crossover(order: int, *, density: float = 4.26, share: float = 0.5) -> Crossover:

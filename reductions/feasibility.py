@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from math import prod
+from math import inf, isinf, prod
 
 from ..algorithms.exact_attention import predicted_cost
 from ..instances.attention import AttentionSize
@@ -28,8 +28,34 @@ class Prediction:
 def predict(path: Path, size: Size) -> Prediction:
     """Predict the cost of running `path` on a source of `size` with the exact oracle.
 
-    The first attention call of each source dominates: halving key sets adds less than it again.
+    The first attention call of each source dominates: halving key sets adds less than it again. What
+    no float can hold is infinite.
     """
+    try:
+        return _predict(path, size)
+    except OverflowError:
+        return Prediction(inf, inf, inf)
+
+
+def refusal(prediction: Prediction) -> str | None:
+    """Say why a run is refused, or None where it fits in this machine's memory and an hour."""
+    if isinf(prediction.bytes):
+        return "this would need more than 10^300 bytes of memory"
+    available = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if prediction.bytes > 0.8 * available:
+        return (
+            f"this would need up to {prediction.bytes / 2**30:.3g} GiB of memory, "
+            f"and the machine has {available / 2**30:.3g}"
+        )
+    if prediction.seconds > PATIENCE:
+        return (
+            f"this would take up to {_duration(prediction.seconds)} "
+            f"for {prediction.tuples:.2g} tuples a call, on two cores of 2024"
+        )
+    return None
+
+
+def _predict(path: Path, size: Size) -> Prediction:
     claims = path.claims(size)
     seconds = memory = tuples = 0.0
     runs = 1
@@ -48,22 +74,6 @@ def predict(path: Path, size: Size) -> Prediction:
             tuples = prod(float(n) for n in target.tokens)
         runs *= min(claim.calls, 10**9)  # beyond that it is years in any case, and floats overflow
     return Prediction(seconds, memory, tuples)
-
-
-def refusal(prediction: Prediction) -> str | None:
-    """Say why a run is refused, or None where it fits in this machine's memory and an hour."""
-    available = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if prediction.bytes > 0.8 * available:
-        return (
-            f"this would need up to {prediction.bytes / 2**30:.3g} GiB of memory, "
-            f"and the machine has {available / 2**30:.3g}"
-        )
-    if prediction.seconds > PATIENCE:
-        return (
-            f"this would take up to {_duration(prediction.seconds)} "
-            f"for {prediction.tuples:.2g} tuples a call, on two cores of 2024"
-        )
-    return None
 
 
 def _whole_calls(path: Path, hop: int, claim: Claim) -> int:

@@ -46,6 +46,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
+from math import log10
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,7 @@ from .schemes import Scheme, choose_scheme
 Bools = npt.NDArray[np.bool_]
 
 BLOCK = 2**20  # numbers held at once beside the instance itself
+MOST_COORDINATES = 2**24  # without compression
 
 
 def _claim(
@@ -82,12 +84,20 @@ def _claim(
     return Claim(calls=scheme.messages, target=target, exact=frozenset(exact))
 
 
+def _regime(size: VectorsSize, *, compress: bool = True, **options: Any) -> str:
+    scheme = choose_scheme(size, **options)
+    if scheme.genuine(size.sets):
+        return f"genuine: {scheme}"
+    return f"saturated, brute force in disguise: {scheme}"
+
+
 @reduction(
     source=OrthogonalVectors,
     target=GapMaxInnerProduct,
     claim=_claim,
     statement="gap {k}-MaxIP in N^({k}-δ) time ⇒ {k}-OV in messages · N^({k}-δ) time",
     reference="[ARW17], [KLM18]",
+    regime=_regime,
 )
 def distributed_pcp(
     vectors: OrthogonalVectors,
@@ -108,7 +118,7 @@ def distributed_pcp(
         The code and the layout, see `choose_scheme`; chosen from the size unless given.
     compress : bool
         Drop coordinates on which one of the first k-1 parties is 0 in all its vectors. Without,
-        there are length · q^((k-1)T) coordinates, for tiny cases only.
+        there are length · q^((k-1)T) coordinates, for tiny cases only: at most 2^24.
 
     Yields
     ------
@@ -124,7 +134,7 @@ def distributed_pcp(
     Raises
     ------
     ValueError
-        If the code does not fit, see `choose_scheme`.
+        If the code does not fit, see `choose_scheme`, or there are too many coordinates.
 
     Examples
     --------
@@ -133,6 +143,11 @@ def distributed_pcp(
     GapMaxInnerProduct(sizes=(1, 2), dimension=3, target=3, bound=2)
     """
     scheme = choose_scheme(vectors.size, family=family, field=field, rows=rows, columns=columns)
+    if not compress and scheme.dimension > MOST_COORDINATES:
+        raise ValueError(
+            f"Argument 'compress' must be True where {scheme} has more than {MOST_COORDINATES} coordinates: "
+            f"10^{log10(scheme.dimension):.1f}."
+        )
     if 0 in vectors.sizes:
         return No()
     return (yield from any_of(Verifier.of(vectors, scheme, compress=compress).instances()))

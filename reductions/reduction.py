@@ -197,6 +197,9 @@ class reduction(Generic[Source, Target]):  # a decorator, written like one
         Solutions of source and target are in bijection, so counts pass through unchanged.
     counting : bool
         The arrow answers how many, not whether.
+    regime : callable, optional
+        ``regime(source_size, **options) -> str`` says in which of its regimes the arrow runs, where it
+        has several; the audit tells.
     """
 
     source: type[Source]
@@ -206,6 +209,7 @@ class reduction(Generic[Source, Target]):  # a decorator, written like one
     reference: str
     parsimonious: bool = False
     counting: bool = False
+    regime: Callable[..., str] | None = None
 
     def __call__(
         self, coroutine: Callable[Concatenate[Source, Options], Steps[Target, Reply, Result]]

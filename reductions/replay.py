@@ -70,6 +70,7 @@ def begin(
     via: str = "direct",
     order: int = 3,
     counting: bool = False,
+    **options: Any,
 ) -> Waiting | Answer:
     """Start reducing `source` in a new `folder`, up to the first instance that wants an answer.
 
@@ -79,8 +80,8 @@ def begin(
         The question.
     folder : pathlib.Path
         Made here; must not exist or be empty.
-    via, order, counting
-        The path, as for `find_path`.
+    via, order, counting, **options
+        The path, as for `find_path`; options that JSON can hold.
 
     Returns
     -------
@@ -92,7 +93,7 @@ def begin(
     FileExistsError
         If the folder has something in it.
     """
-    find_path(via, type(source), counting=counting, order=order)
+    find_path(via, type(source), counting=counting, order=order, **options)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FileExistsError(f"Argument 'folder' must be a new or an empty folder, not {str(folder)!r}.")
     folder.mkdir(parents=True, exist_ok=True)
@@ -105,6 +106,7 @@ def begin(
         "via": via,
         "order": order,
         "counting": counting,
+        "options": options,
         "asked": [],
         "answers": [],
     }
@@ -183,7 +185,8 @@ def _advance(
     folder: FilePath, source: Any, state: dict[str, Any], new: tuple[str, Any] | None
 ) -> Waiting | Answer:
     """Replay all answers and the `new` one; write to the folder only once that has gone well."""
-    path = find_path(state["via"], type(source), counting=state["counting"], order=state["order"])
+    bound = {"order": state["order"], **state.get("options", {})}
+    path = find_path(state["via"], type(source), counting=state["counting"], **bound)
     answers = [_read_reply(folder / name) for name in state["answers"]]
     if new is not None:
         answers.append(new[1])

@@ -25,7 +25,12 @@ class UndecidedError(Exception):
 
 
 def solve(
-    instance: Any, *, via: str = "direct", order: int = 3, oracle: Callable[[Any], Any] | None = None
+    instance: Any,
+    *,
+    via: str = "direct",
+    order: int = 3,
+    oracle: Callable[[Any], Any] | None = None,
+    **options: Any,
 ) -> Solution:
     """Decide `instance` by reducing it along a path of arrows and asking an oracle.
 
@@ -39,6 +44,8 @@ def solve(
         The order k ≥ 2 of the attention. An OrthogonalVectors instance brings its own.
     oracle : callable, optional
         ``oracle(target_instance)``, exact attention unless given.
+    **options
+        For the arrows of the path, such as ``columns=3`` for the distributed PCP; see `find_path`.
 
     Returns
     -------
@@ -50,7 +57,7 @@ def solve(
     OracleError
         If the oracle raises.
     ValueError
-        If no such path exists from this kind of instance.
+        If no such path exists from this kind of instance, or an option is wrong or fits no arrow.
 
     Complexity
     ----------
@@ -62,13 +69,18 @@ def solve(
     >>> solve(CNF.from_clauses([[1, 2], [-1], [3]])).answer
     Yes(witness=(-1, 2, 3))
     """
-    path = find_path(via, type(instance), order=order)
+    path = find_path(via, type(instance), order=order, **options)
     answer, trace = path.run(instance, oracle or exact)
     return Solution(answer, trace)
 
 
 def count(
-    instance: Any, *, via: str = "direct", order: int = 3, oracle: Callable[[Any], Any] | None = None
+    instance: Any,
+    *,
+    via: str = "direct",
+    order: int = 3,
+    oracle: Callable[[Any], Any] | None = None,
+    **options: Any,
 ) -> int:
     """Count the solutions of `instance` along parsimonious arrows; parameters as for `solve`.
 
@@ -83,7 +95,7 @@ def count(
     >>> count(CNF.from_clauses([[1, 2]], variables=4))
     12
     """
-    path = find_path(via, type(instance), counting=True, order=order)
+    path = find_path(via, type(instance), counting=True, order=order, **options)
     answer, _ = path.run(instance, oracle or exact)
     if isinstance(answer, Undecided):
         raise UndecidedError(answer.reason)

@@ -53,7 +53,8 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations
-from math import ceil, comb, log2
+from math import ceil, comb, e, log2
+from typing import Any
 
 from ..instances.answer import Answer
 from ..instances.cnf import CNF, CNFSize
@@ -62,6 +63,8 @@ from .disjunction import any_of
 from .reduction import Claim, Steps, reduction
 
 Clause = frozenset[int]
+
+LEAST_EPSILON, MOST_ALPHA = 1e-6, 1e12  # beyond, nothing branches at any size that fits in memory
 
 
 def _claim(
@@ -76,12 +79,24 @@ def _claim(
     return Claim(calls=most_leaves(size, theta), target=target, exact=frozenset({"n"}))
 
 
+def _regime(size: CNFSize, **options: Any) -> str:
+    theta = flower_thresholds(size.width, **options)
+    least = least_branching(theta)
+    if least is None:
+        return "nothing to branch on: no clause has two literals"
+    shown = ", ".join(map(str, theta[:3])) + ", ..." * (len(theta) > 3)
+    if least > size.variables:
+        return f"nothing branches below {least} variables at the thresholds {shown}: one leaf"
+    return f"may branch, from {least} variables on, at the thresholds {shown}"
+
+
 @reduction(
     source=CNF,
     target=CNF,
     claim=_claim,
     statement="sparse SAT in 2^((1-δ/{k})n) time ⇒ SAT in 2^((1-δ/{k}+ε)n) time",
     reference="[IPZ01]",
+    regime=_regime,
 )
 def sparsify(
     cnf: CNF,
@@ -158,13 +173,17 @@ def flower_thresholds(
     alpha = alpha_for(width, epsilon) if alpha is None else alpha
     if not alpha > 0:
         raise ValueError(f"Argument 'alpha' must be positive, not {alpha}.")
-    return tuple(max(2, ceil(alpha * beta)) for beta in _betas(width, alpha))
+    if alpha > MOST_ALPHA:
+        raise ValueError(f"Argument 'alpha' must be at most {MOST_ALPHA:g}, not {alpha}.")
+    # Logarithms are rounded, by less than a part in 10^12: what is an integer stays one.
+    logs = [log2(alpha) + beta for beta in _log_betas(width, alpha)]
+    return tuple(max(2, _ceiling_of_power(x - 1e-12)) for x in logs)
 
 
 def alpha_for(width: int, epsilon: float) -> float:
     """Return the least α, to a part in 10⁹, at which the lemma promises at most 2^(εn) leaves for every n.
 
-    It bounds log2 Σ_{r≤pN} C(N, r) by N·H(p), H the binary entropy, p ≤ ½.
+    It bounds log2 Σ_{r≤pN} C(N, r), p ≤ ½, by N·H(p) ≤ N p log2(e/p), H the binary entropy.
 
     Examples
     --------
@@ -173,11 +192,14 @@ def alpha_for(width: int, epsilon: float) -> float:
     """
     if not epsilon > 0:
         raise ValueError(f"Argument 'epsilon' must be positive, not {epsilon}.")
+    if epsilon < LEAST_EPSILON:
+        raise ValueError(f"Argument 'epsilon' must be at least {LEAST_EPSILON}, not {epsilon}.")
 
     def promised(alpha: float) -> bool:
-        total = sum(_betas(width, alpha))
-        share = (width - 1) / (alpha * total)
-        return share <= 0.5 and total * _entropy(share) <= epsilon
+        # N H(p) ≤ N p (log2(1/p) + log2 e), and N p = (k-1)/α.
+        total = _log_sum(_log_betas(width, alpha))
+        log_share = log2((width - 1) / alpha) - total
+        return log_share <= -1 and (width - 1) / alpha * (log2(e) - log_share) <= epsilon
 
     if width < 2:
         return 1.0
@@ -294,13 +316,22 @@ def _readable(formula: frozenset[Clause]) -> list[list[int]]:
     return sorted(clauses, key=lambda clause: (len(clause), [abs(literal) for literal in clause], clause))
 
 
-def _betas(width: int, alpha: float) -> list[float]:
-    """β_1..β_{k-1} of the lemma."""
-    betas = [2.0]
+def _log_betas(width: int, alpha: float) -> list[float]:
+    """log2 of β_1..β_{k-1} of the lemma; from width 50 or so on no float would hold them."""
+    logs = [1.0]
     for _ in range(width - 2):
-        betas.append(4 * alpha * sum(a * b for a, b in zip(betas, reversed(betas), strict=True)))
-    return betas[: max(0, width - 1)]
+        products = [a + b for a, b in zip(logs, reversed(logs), strict=True)]
+        logs.append(2 + log2(alpha) + _log_sum(products))
+    return logs[: max(0, width - 1)]
 
 
-def _entropy(share: float) -> float:
-    return -share * log2(share) - (1 - share) * log2(1 - share)
+def _log_sum(logs: Sequence[float]) -> float:
+    """log2 Σ 2^x."""
+    most = max(logs)
+    return most + log2(sum(2 ** (x - most) for x in logs))
+
+
+def _ceiling_of_power(exponent: float) -> int:
+    """⌈2^exponent⌉, to the precision of a float."""
+    whole = max(0, int(exponent) - 52)
+    return ceil(2 ** (exponent - whole)) << whole

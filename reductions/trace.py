@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
 
-from .reduction import Claim, Reduction, Steps, chain
+from .reduction import Claim, Reduction, Size, Steps, chain
 
 
 @dataclass
@@ -21,7 +21,8 @@ class Hop:
     `sources` source instances came in and `calls` target instances went out, at most
     `most_calls` for one source. `claimed` and `measured` hold, for each measure of the targets,
     the pair for the source that came closest to breaking its claim; `breaches` says in words
-    which claims were broken.
+    which claims were broken. `regimes` counts the sources that ran in each regime of the arrow, and
+    `source` is the size of the one whose claim allows the most calls.
     """
 
     arrow: str
@@ -37,6 +38,15 @@ class Hop:
     breaches: list[str] = field(default_factory=list)
     seconds: float = 0.0
     """Time spent below this arrow, in answering its instances."""
+    regimes: dict[str, int] = field(default_factory=dict)
+    source: Size | None = None
+
+    def meet(self, size: Size, claim: Claim, regime: str | None) -> None:
+        """Write down of a source what is known before it is entered."""
+        if self.source is None or claim.calls > self.claimed_calls:
+            self.source = size
+        if regime is not None:
+            self.regimes[regime] = self.regimes.get(regime, 0) + 1
 
     def enter(self, claim: Claim) -> Visit:
         """Begin with one more source instance, for which `claim` holds."""
@@ -93,7 +103,10 @@ def traced(
     """Return `arrow` with `options` bound, writing everything that passes into `hop`."""
 
     def watched(source: Any) -> Steps[Any, Any, Any]:
-        visit = hop.enter(arrow.contract.claim(source.size, **options))
+        size, regime = source.size, arrow.contract.regime
+        claim = arrow.contract.claim(size, **options)
+        hop.meet(size, claim, None if regime is None else regime(size, **options))
+        visit = hop.enter(claim)
 
         def note(target: Any) -> Steps[Any, Any, Any]:
             visit.saw(target.size.measures())

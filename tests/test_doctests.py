@@ -23,6 +23,9 @@ PARTS = {
     "generating",
     "attending",
     "transforming",
+    "auditing",
+    "tabulating",
+    "tuning",
 }
 MODULES = sorted(
     module.name
