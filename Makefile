@@ -2,7 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PACKAGES := instances algorithms reductions verification experiments
-MODULES := cubicwall cubicwall.cli cubicwall.console cubicwall.attending cubicwall.generating cubicwall.__main__
+MODULES := cubicwall cubicwall.cli cubicwall.console cubicwall.attending cubicwall.generating cubicwall.measuring \
+	cubicwall.__main__
 WORKERS ?= 2
 # The root is a package: with tests/ as rootdir pytest does not try to import it by the name of its folder.
 PYTEST := $(BIN)/pytest -c pyproject.toml --rootdir tests tests -n $(WORKERS) --dist worksteal
@@ -14,6 +15,8 @@ export NUMBA_CACHE_DIR := $(CURDIR)/.venv/numba
 
 demo: .venv/installed
 	$(BIN)/cubicwall demo
+	rm -rf wall
+	$(BIN)/cubicwall threshold -o wall
 
 test: .venv/tested
 	$(BIN)/python tests/warm_up.py

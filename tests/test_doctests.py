@@ -21,6 +21,7 @@ PARTS = {
     "console",
     "generating",
     "attending",
+    "measuring",
 }
 MODULES = sorted(
     module.name
