@@ -194,9 +194,7 @@ def decode(
         for planted in (True, False):
             if family in ("saturated", "sparse"):
                 make = saturated_gap if family == "saturated" else sparse_gap
-                gap = make(
-                    [size] * order, target=target, bound=bound, kappa=kappa, rng=rng, planted=planted
-                )
+                gap = make([size] * order, target=target, bound=bound, kappa=kappa, rng=rng, planted=planted)
                 cases.append(gap_case(gap))
             elif family == "vectors":
                 vectors = saturated_orthogonal_vectors([size] * order, dimension, rng=rng, planted=planted)
@@ -207,7 +205,7 @@ def decode(
                 cases.append(direct_case(next(split_and_list.__wrapped__(formula, order=order, prune=False))))
             else:
                 raise ValueError(
-                    "Argument 'family' must be saturated, sparse, vectors or formulas, " f"not {family!r}."
+                    f"Argument 'family' must be saturated, sparse, vectors or formulas, not {family!r}."
                 )
     return search(cases, order, epsilon)
 

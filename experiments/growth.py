@@ -113,3 +113,15 @@ def explained_exponent(
     if encoding == "direct":
         slope += c * ln_size / (c * ln_size + 2 ** (order - 1) - 2)
     return slope / order
+
+
+def exact_factor(epsilon: float) -> float:
+    """Return A = 1/S with 1/2 − S/(S+1) = 2ε: what stands beside ΠN_t once mixtures weigh nothing.
+
+    Examples
+    --------
+    >>> round(exact_factor(0.17), 2)
+    5.25
+    """
+    largest_no = 0.5 - 2.0 * epsilon
+    return (1.0 - largest_no) / largest_no

@@ -35,9 +35,7 @@ WIDEST, RESOLUTION = 1.5, 0.01  # where the search for b* ends, and how fine it 
 RATE_POINTS = (0.8, 0.9, 1.0)  # b at which the seconds of a term are measured
 
 
-def times(
-    *, order: int, c: float, n: int, b: float, method: str, seed: int, repetitions: int = 5
-) -> Outcome:
+def times(*, order: int, c: float, n: int, b: float, method: str, seed: int, repetitions: int = 5) -> Outcome:
     """Time one algorithm on random signs.
 
     Parameters
@@ -200,9 +198,9 @@ def _call(arrays: tuple[Any, list[Any], list[Any]], n: int, method: str) -> Call
     if method == "exact":
         return lambda: attention(query, keys, values)
     if method == "fast":
-        return lambda: fast_attention(
-            query, keys, values, tolerance=1.0 / n, method="fast", max_rank=MAX_RANK
-        ).output
+        return lambda: (
+            fast_attention(query, keys, values, tolerance=1.0 / n, method="fast", max_rank=MAX_RANK).output
+        )
     raise ValueError(f"Argument 'method' must be fast or exact, not {method!r}.")
 
 

@@ -69,7 +69,7 @@ def cells(extent: Extent) -> list[Cell]:
 
 
 def _exponents(level: int) -> Iterator[Cell]:
-    sizes = (3, 4, 5, 6, 8, 12, 20, 50, 100, 200, 500, 1000)
+    sizes: tuple[float, ...] = (1.5, 2, 2.5, 3, 4, 5, 6, 8, 12, 20, 50, 100, 200, 500, 1000)
     if level == 2:
         sizes = tuple(sorted({*sizes, 7, 9, 10, 15, 30, 70, 140, 300, 700}))
     for order in (3, 2, 4):
@@ -154,8 +154,12 @@ def _plane(level: int) -> Iterator[Cell]:
 
 
 def _timed(level: int) -> Iterator[Cell]:
-    fast = ((256, 512, 1024, 2048), (256, 512, 1024, 2048, 4096, 8192), tuple(2**i for i in range(8, 17)))
-    exact = ((64, 128, 256), (64, 128, 256, 512), (64, 128, 256, 512, 1024, 2048))
+    fast = (
+        (1024, 2048, 4096, 8192),
+        (1024, 2048, 4096, 8192, 16384, 32768),
+        tuple(2**i for i in range(9, 18)),
+    )
+    exact = ((128, 256, 512), (128, 256, 512, 1024), (128, 256, 512, 1024, 2048))
     repetitions = (3, 5, 9)[level]
     for n in exact[level]:
         yield _times(n, 0.5, "exact", repetitions)

@@ -162,7 +162,9 @@ def growth(rows: Sequence[Row]) -> Figure | None:
     ):
         kappa = 32 / 15
         exact = [required_entry_bound(encoding, float(x), 0.17, kappa=kappa) for x in logarithms]
-        axes.plot(logarithms, exact, color=colour, lw=1.2, label=f"{encoding}: exact formula, slope → {slope}")
+        axes.plot(
+            logarithms, exact, color=colour, lw=1.2, label=f"{encoding}: exact formula, slope → {slope}"
+        )
         axes.plot(
             [math.log(row.configuration["size"]) for row in cells if row.outcome.result["entry_bound"]],
             [row.outcome.result["entry_bound"] for row in cells if row.outcome.result["entry_bound"]],
