@@ -183,8 +183,8 @@ def decode(
     Returns
     -------
     Outcome
-        b as ``predicted`` by the exact read-out formula, ``measured`` with its cut, ``separable`` (the least b
-        at which some cut, chosen in hindsight, reads all rows right: where there is slack, it shows here),
+        b as ``predicted`` by the exact read-out formula, ``measured`` with its cut, ``separable`` (the least
+        b at which some cut, chosen in hindsight, reads all rows right: where there is slack, it shows here),
         ``closed`` (with A(ε)) and ``limit``; κ; the number of tokens; and the share of right ``answers``
         (instances all of whose rows are read right) against ``points`` of b. None where no b will do.
     """

@@ -1,8 +1,8 @@
 """Cells of rank exponents: curves from the formula, and ranks that the real algorithm takes.
 
 Entries are random signs ±B, the hardest that the bound B allows: their logits really reach B^k, so that the
-planned degree can be held against the formula's. (For entries uniform in [−B, B] the certified range of logits
-is smaller, and so is the rank.)
+planned degree can be held against the formula's. (For entries uniform in [−B, B] the certified range of
+logits is smaller, and so is the rank.)
 
 Cost: milliseconds a point of a curve; a plan is two passes over the queries.
 """

@@ -1,7 +1,7 @@
 """What a sweep found: the tables that are printed, reported and tested, made from the rows of the store.
 
-Every table says in its title what is analytic and what was measured. Tables of times are marked, since another
-run finds others; all further ones are functions of the configurations.
+Every table says in its title what is analytic and what was measured. Tables of times are marked, since
+another run finds others; all further ones are functions of the configurations.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ def tables(rows: Sequence[Row]) -> list[Table]:
         None of them empty.
     """
     makers = (
-        collapse, planned_ranks, decoded, growth, sat_decoding, verdict, crossovers, time_exponents, easy_sources,
+        collapse, planned_ranks, decoded, growth, sat_decoding, verdict, crossovers, time_exponents,
+        easy_sources,
     )  # fmt: skip
     return [table for maker in makers if (table := maker(rows)).rows]
 
@@ -117,8 +118,8 @@ def decoded(rows: Sequence[Row]) -> Table:
                 )
             )  # fmt: skip
     return Table(
-        "Least b that decides gap instances under the worst error ε: measured; predicted by the exact read-out "
-        "formula at that N and ε; with A(ε) in closed form; by a cut chosen in hindsight; N → ∞",
+        "Least b that decides gap instances under the worst error ε: measured; predicted by the exact "
+        "read-out formula at that N and ε; with A(ε) in closed form; by a cut chosen in hindsight; N → ∞",
         (
             "family", "k", "N", "ε", "κ", "measured", "predicted", "off", "closed form", "hindsight", "limit",
         ),
@@ -138,8 +139,8 @@ def sat_decoding(rows: Sequence[Row]) -> Table:
             )
         )  # fmt: skip
     return Table(
-        "Least b that decides random 3-SAT (YES and NO) through the direct encoding: measured, predicted, and by "
-        "a cut chosen in hindsight",
+        "Least b that decides random 3-SAT (YES and NO) through the direct encoding: measured, predicted,"
+        " and by a cut chosen in hindsight",
         ("k", "variables", "tokens", "d", "ε", "measured", "predicted", "hindsight"),
         tuple(sorted(found)),
     )
@@ -156,8 +157,9 @@ def growth(rows: Sequence[Row]) -> Table:
             explained = [explained_exponent(encoding, logarithm, a) for a in (exact_factor(0.17), 8.0)]
             found.append((encoding, logarithm, slope, *explained, limit, limit - slope))
     return Table(
-        "Slope of ln B against ln ln N, k = 3, ε = 0.17 (analytic): by the exact read-out formula; by the offset "
-        f"ln A under the logarithm alone, A = {exact_factor(0.17):.2f} without mixtures and 8 in the closed form",
+        "Slope of ln B against ln ln N, k = 3, ε = 0.17 (analytic): by the exact read-out formula; by the"
+        f" offset ln A under the logarithm alone, A = {exact_factor(0.17):.2f} without mixtures and 8 in "
+        "the closed form",
         ("encoding", "ln N", "slope", "by ln A", "by ln 8", "limit", "missing"),
         tuple(found),
     )
@@ -202,8 +204,8 @@ def crossovers(rows: Sequence[Row]) -> Table:
             )
         )  # fmt: skip
     return Table(
-        "Crossover b* of the fast and the exact algorithm on random signs ±B, e = d, accuracy 1/n: by the clock, "
-        "and from ranks and rates measured elsewhere",
+        "Crossover b* of the fast and the exact algorithm on random signs ±B, e = d, accuracy 1/n: by the"
+        " clock, and from ranks and rates measured elsewhere",
         ("k", "n", "measured", "predicted", "difference", "exact seconds", "exact wins by"),
         tuple(sorted(found)),
         timed=True,
@@ -237,8 +239,8 @@ def time_exponents(rows: Sequence[Row]) -> Table:
             )
         )
     return Table(
-        "Exponent of time against n at fixed b, k = 3: fitted, with a 95% bootstrap interval over repetitions, and "
-        "of the operation count",
+        "Exponent of time against n at fixed b, k = 3: fitted, with a 95% bootstrap interval over "
+        "repetitions, and of the operation count",
         ("algorithm", "b", "n", "time", "interval", "operations"),
         tuple(found),
         timed=True,

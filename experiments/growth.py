@@ -1,10 +1,12 @@
-"""The entries that a reduction needs, as n grows: slope 2/k in ln ln n for the direct encoding, 1/k through a gap.
+"""The entries that a reduction needs as n grows: slopes 2/k and 1/k in ln ln n, direct and through a gap.
 
-The exact read-out formula (`decoding`) gives the least inverse temperature β for any N, in logarithms, so that
-ln N = 10³ is no harder than N = 64. With κ = d/g,
+The exact read-out formula (`decoding`) gives the least inverse temperature β for any N, in logarithms, so
+that ln N = 10³ is no harder than N = 64. With κ = d/g,
 
     direct   B^k = (m + 2^{k−1} − 2) β,   m = c ln N          gap   B^k = κ β g
-    β g = ln A + (k−1) ln N, so d ln B/d ln ln n = (1/k) (k−1) ln N/(ln A + (k−1) ln N) [+ as much again from m]
+
+β g = ln A + (k−1) ln N, so the slope d ln B/d ln ln N is (1/k) (k−1) ln N/(ln A + (k−1) ln N), and for the
+direct encoding another 1/k from m.
 
 The factor A, which is 8 in the closed form of the encodings, is an offset under the logarithm: it bends the
 curve at small n by the share ln A/(ln A + (k−1) ln N), 22% at N = 64 for k = 3 and 0.2% at ln N = 10³. It is

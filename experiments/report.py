@@ -30,8 +30,9 @@ from .wall_figures import PICTURES
 LIBRARIES = ("numpy", "numba", "scipy", "matplotlib")
 
 _STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
-figure { margin: 2rem 0 } img { max-width: 100% } figcaption { color: #555; font-size: .9rem }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
+body { color: #222 } figure { margin: 2rem 0 } img { max-width: 100% }
+figcaption { color: #555; font-size: .9rem }
 table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums }
 th, td { padding: .15rem .6rem; text-align: right; border-bottom: 1px solid #ddd }
 th:first-child, td:first-child { text-align: left } caption { text-align: left; font-weight: 600 }
@@ -102,7 +103,10 @@ def times_csv(rows: Iterable[Row]) -> str:
     return _csv(
         ("kind", "configuration", "measured", "machine"),
         (
-            (row.configuration["kind"], canonical(row.configuration), canonical(row.outcome.measured), row.outcome.machine)
+            (
+                row.configuration["kind"], canonical(row.configuration), canonical(row.outcome.measured),
+                row.outcome.machine,
+            )
             for row in rows
             if row.outcome.measured
         ),
@@ -137,11 +141,10 @@ def _page(
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width">'
-        f"<title>The wall, measured</title><style>{_STYLE}</style></head>\n<body>\n"
-        "<h1>The wall, measured</h1>\n"
-        "<p>Tensor attention of order k on n tokens with d = c ln n coordinates and entries up to "
-        "B = b (ln n)<sup>1/k</sup>: almost linear time for small b, n<sup>k−o(1)</sup> for large b unless SETH "
-        "fails. Both sides, on one axis.</p>\n"
+        f"<title>The wall, measured</title><style>{_STYLE}</style></head>\n<body>\n<h1>The wall, "
+        "measured</h1>\n<p>Tensor attention of order k on n tokens with d = c ln n coordinates and "
+        "entries up to B = b (ln n)<sup>1/k</sup>: almost linear time for small b, n<sup>k−o(1)</sup> for"
+        " large b unless SETH fails. Both sides, on one axis.</p>\n"
         f'<p class="verdict">{escape(verdict_line(rows))}</p>\n'
         f"{figures}{''.join(map(_table, made))}"
         f"<h2>How this was made</h2>\n<ul>\n{listed}</ul>\n</body>\n</html>\n"

@@ -1,14 +1,15 @@
 """Time and operations of the fast and the exact algorithm against n, at fixed b, and where they cross.
 
-Tokens are random signs ±B with B = b (ln n)^{1/k}, d = round(c ln n) columns and as many columns of values, the
-accuracy is 1/n. Exponents are slopes of ln time against ln n by least squares, through the least of several
-repetitions; the intervals come from a bootstrap over repetitions, so they hold the noise of the clock, not the
-steps of d and of the degree, which are integers.
+Tokens are random signs ±B with B = b (ln n)^{1/k}, d = round(c ln n) columns and as many columns of values,
+the accuracy is 1/n. Exponents are slopes of ln time against ln n by least squares, through the least of
+several repetitions; the intervals come from a bootstrap over repetitions, so they hold the noise of the
+clock, not the steps of d and of the degree, which are integers.
 
 Operations: n^k (d+e) multiply-adds for the exact algorithm, (n + Σn_t) R (e+1) for the fast one.
 
-The crossover b*(n) is where the fast algorithm takes as long as the exact one. It is *measured* by bisection on
-the clock, and *predicted* from ranks and rates: seconds a term at smaller b, seconds a tuple at n/2 tokens.
+The crossover b*(n) is where the fast algorithm takes as long as the exact one. It is *measured* by bisection
+on the clock, and *predicted* from ranks and rates: seconds a term at smaller b, seconds a tuple at n/2
+tokens.
 
 Cost: some dozens of calls of both algorithms.
 """
@@ -173,8 +174,8 @@ def fitted_exponent(
 def expected_seconds(configuration: Configuration) -> float:
     """Guess how long `times` takes."""
     calls = 1 + configuration.get("repetitions", 5)
-    seconds = _exact_seconds(configuration) if configuration["method"] == "exact" else 0.05
-    return 0.1 + calls * seconds
+    seconds: float = _exact_seconds(configuration) if configuration["method"] == "exact" else 0.05
+    return float(0.1 + calls * seconds)
 
 
 def crossover_seconds(configuration: Configuration) -> float:

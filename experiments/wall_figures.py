@@ -143,7 +143,7 @@ def decoding(rows: Sequence[Row]) -> Figure | None:
             axes.axvline(own[0].outcome.result["limit"], color="black", ls=":", lw=1.0)
         axes.set_title(title, loc="left", fontsize=10)
         axes.set_xlabel("entry bound b = B/(ln n)^(1/3)")
-        axes.legend(fontsize=8, loc="upper left")
+            axes.legend(fontsize=8, loc="upper left")
     figure.axes[0].set_ylabel("share of instances read right")
     return figure
 
@@ -231,16 +231,17 @@ def matrix(rows: Sequence[Row]) -> Figure | None:
 PICTURES = (
     Picture(
         "collapse",
-        "The exponent curves collapse: the rank exponent of the polynomial method against b, k = 3, c = 1, "
-        "accuracy 1/n. Lines are analytic (Chebyshev series, d and g rounded); points are ranks that the real "
-        "algorithm planned on random signs ±B. It takes the minimax polynomial and, where better, an absolute "
-        "error, and so stays below the lines.",
+        "The exponent curves collapse: the rank exponent of the polynomial method against b, k = 3, c = "
+        "1, accuracy 1/n. Lines are analytic (Chebyshev series, d and g rounded); points are ranks that "
+        "the real algorithm planned on random signs ±B. It takes the minimax polynomial and, where "
+        "better, an absolute error, and so stays below the lines.",
         collapse,
     ),
     Picture(
         "phases",
-        "Phase diagram, k = 3, c = 1: n against b. Colour and the black contour ρ = 2 are analytic, and so is the "
-        "dashed boundary (exact read-out formula, ε = 0.17); the dots are measured on saturated gap instances.",
+        "Phase diagram, k = 3, c = 1: n against b. Colour and the black contour ρ = 2 are analytic, and "
+        "so is the dashed boundary (exact read-out formula, ε = 0.17); the dots are measured on saturated"
+        " gap instances.",
         phases,
     ),
     Picture(
@@ -252,31 +253,32 @@ PICTURES = (
     Picture(
         "decoding",
         "Share of gap instances all of whose rows are read right, every answer moved by ε in the worst "
-        "direction: measured. Dashed: predicted by the exact read-out formula at that N and ε; dotted: the "
-        "limit ((k−1)κ)^(1/k) (analytic). Left saturated instances (κ = 32/15), right random ones, whose NO half "
-        "is right long before the bound.",
+        "direction: measured. Dashed: predicted by the exact read-out formula at that N and ε; dotted: "
+        "the limit ((k−1)κ)^(1/k) (analytic). Left saturated instances (κ = 32/15), right random ones, "
+        "whose NO half is right long before the bound.",
         decoding,
     ),
     Picture(
         "growth",
-        "Entries that decide against N, k = 3: the direct encoding (m = 4 ln N) grows like (ln N)^(2/3), the gap "
-        "encoding (κ = 32/15) like (ln N)^(1/3). Points were measured on saturated instances, lines are the exact "
-        "read-out formula; dotted, without the constant A ≈ 8 beside N² under the logarithm.",
+        "Entries that decide against N, k = 3: the direct encoding (m = 4 ln N) grows like (ln N)^(2/3), "
+        "the gap encoding (κ = 32/15) like (ln N)^(1/3). Points were measured on saturated instances, "
+        "lines are the exact read-out formula; dotted, without the constant A ≈ 8 beside N² under the "
+        "logarithm.",
         growth,
     ),
     Picture(
         "plane",
-        "The (c, b) plane, k = 3. Analytic: b_alg for four kinds of accuracy (full: n → ∞, dashed: finite n), "
-        "b_dec in the limit, the line c = 3/ln 2. Measured, on the same saturated gap instances: the largest b at "
-        "which the fast algorithm is subcubic and the least from which on every answer is right. Right of "
-        "the line the window between them is shut.",
+        "The (c, b) plane, k = 3. Analytic: b_alg for four kinds of accuracy (full: n → ∞, dashed: finite"
+        " n), b_dec in the limit, the line c = 3/ln 2. Measured, on the same saturated gap instances: the"
+        " largest b at which the fast algorithm is subcubic and the least from which on every answer is "
+        "right. Right of the line the window between them is shut.",
         plane,
     ),
     Picture(
         "matrix",
-        "Numerical rank (relative Frobenius tail 1/n) of the attention matrix itself, k = 3: measured. Random "
-        "tokens (c = 1), an encoded 3-SAT formula (direct) and an encoded random gap instance (gap); at large b "
-        "the rest token takes over the rows and the rank falls again.",
+        "Numerical rank (relative Frobenius tail 1/n) of the attention matrix itself, k = 3: measured. "
+        "Random tokens (c = 1), an encoded 3-SAT formula (direct) and an encoded random gap instance "
+        "(gap); at large b the rest token takes over the rows and the rank falls again.",
         matrix,
     ),
 )

@@ -1,15 +1,15 @@
 """Both sides of the wall on the same instances, and the sources that are easy anyway.
 
-Over the plane (c, b), d = c ln n, lie three curves: b_alg(c), up to which the polynomial method has rank at most
-n^{k−1}; b_dec, from which on attention decides gap instances, ((k−1)κ)^{1/k} in the limit; and the line
-c = k/ln 2, left of which k-OV in d coordinates falls to superset counts in 2^d < n^k steps. Where b_dec < b < b_alg
-left of the line there is no contradiction, since the source is easy. Right of it the window must be shut,
-b_alg < b_dec: else SETH, or this program, is wrong. (With 0/1 columns the polynomial method itself has at
-most 2^d monomials, so that it, too, is subcubic for every b left of c = (k−1)/ln 2.)
+Over the plane (c, b), d = c ln n, lie three curves: b_alg(c), up to which the polynomial method has rank at
+most n^{k−1}; b_dec, from which on attention decides gap instances, ((k−1)κ)^{1/k} in the limit; and the line
+c = k/ln 2, left of which k-OV in d coordinates falls to superset counts in 2^d < n^k steps. Where b_dec < b <
+b_alg left of the line there is no contradiction, since the source is easy. Right of it the window must be
+shut, b_alg < b_dec: else SETH, or this program, is wrong. (With 0/1 columns the polynomial method itself has
+at most 2^d monomials, so that it, too, is subcubic for every b left of c = (k−1)/ln 2.)
 
 A *window* cell takes saturated gap instances, whose d = D + t coordinates are spent as well as they can be
-(t_no = 1, t = ⌊d/2⌋, κ = d/(t−1), just above 2), at the accuracy ε that decides them, and finds on them the largest
-b at which the fast algorithm is subcubic and the least from which on every answer is right.
+(t_no = 1, t = ⌊d/2⌋, κ = d/(t−1), just above 2), at the accuracy ε that decides them, and finds on them the
+largest b at which the fast algorithm is subcubic and the least from which on every answer is right.
 
 Cost: that of `decoding`, and some dozens of plans.
 """

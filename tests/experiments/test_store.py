@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from cubicwall.experiments.store import SCHEMA, Outcome, canonical, cell_key, open_store
 
-
 WRITER = """
 import sys
 from pathlib import Path
