@@ -37,13 +37,16 @@ def threshold(
 
     from .experiments.report import verdict_line, write_report
     from .experiments.store import open_store
-    from .experiments.sweeps import run_cells
+    from .experiments.sweeps import CellError, run_cells
     from .experiments.threshold import cells
 
     planned = cells("full" if full else "quick" if quick else "small")
     with open_store(folder / STORE) as store:
         with out.progress(f"{len(planned)} cells") as advance:
-            computed = run_cells(planned, store, scheduler=scheduler, progress=advance)
+            try:
+                computed = run_cells(planned, store, scheduler=scheduler, progress=advance)
+            except CellError as failure:
+                raise ValueError(f"{failure}; what was finished stays in {folder}.") from failure
         rows = store.rows(planned)
     made = write_report(rows, folder, shlex.join(["cubicwall", *sys.argv[1:]]))
     for table in made:

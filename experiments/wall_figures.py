@@ -141,9 +141,9 @@ def decoding(rows: Sequence[Row]) -> Figure | None:
             axes.axvline(result["predicted"], color=colour, ls="--", lw=0.8)
         if own:
             axes.axvline(own[0].outcome.result["limit"], color="black", ls=":", lw=1.0)
+            axes.legend(fontsize=8, loc="upper left")
         axes.set_title(title, loc="left", fontsize=10)
         axes.set_xlabel("entry bound b = B/(ln n)^(1/3)")
-            axes.legend(fontsize=8, loc="upper left")
     figure.axes[0].set_ylabel("share of instances read right")
     return figure
 
