@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PACKAGES := instances algorithms reductions verification experiments
-MODULES := cubicwall $(addprefix cubicwall.,cli console attending auditing generating tabulating transforming tuning __main__)
+MODULES := cubicwall $(addprefix cubicwall.,cli console attending auditing generating measuring tabulating transforming tuning __main__)
 WORKERS ?= 2
 # The root is a package: with tests/ as rootdir pytest does not try to import it by the name of its folder.
 PYTEST := $(BIN)/pytest -c pyproject.toml --rootdir tests tests -n $(WORKERS) --dist worksteal
@@ -14,6 +14,8 @@ export NUMBA_CACHE_DIR := $(CURDIR)/.venv/numba
 
 demo: .venv/installed
 	$(BIN)/cubicwall demo
+	rm -rf wall
+	$(BIN)/cubicwall threshold -o wall
 
 test: .venv/tested
 	$(BIN)/python tests/warm_up.py

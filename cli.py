@@ -12,8 +12,9 @@ from .auditing import print_audit, print_regimes, refuse_broken_claims, trace_fi
 from .console import BrokenPromiseError, Output, run_app, verb
 from .generating import generate_app
 from .instances.provenance import VERSION
-from .transforming import transformer
+from .measuring import threshold
 from .tabulating import constants
+from .transforming import transformer
 from .tuning import tunable
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ app = typer.Typer(
 verb(app)(attend)
 verb(app)(transformer)
 verb(app)(constants)
+verb(app)(threshold)
 app.add_typer(generate_app, name="generate", help="Make an instance: formulas and orthogonal vectors.")
 
 File = Annotated[

@@ -1,4 +1,4 @@
-"""Random instances of orthogonal vectors: independent bits, with a tuple planted, or with none.
+"""Families of orthogonal vectors: independent bits, with a tuple planted, or with none; the worst case.
 
 Randomness comes from the generator `rng` alone; `seed` is a record for the provenance: give the one
 that `rng` was freshly made from.
@@ -136,6 +136,53 @@ def orthogonal_free_vectors(
             for vector in (*head, last[orthogonal[0]]):
                 vector[coordinate] = True
     return _instance("orthogonal_free_vectors", sets, density, seed)
+
+
+def saturated_orthogonal_vectors(
+    sizes: Sequence[int], dimension: int, *, rng: np.random.Generator, planted: bool, seed: int | None = None
+) -> OrthogonalVectors:
+    """Let every tuple share exactly one coordinate, but for one planted tuple that shares none.
+
+    The worst case of an encoding of orthogonal vectors: its bound on instances without an orthogonal tuple is
+    met with equality. A vector of the first set picks one coordinate and the other sets are 1 throughout. The
+    planted tuple's first vector instead picks k−1 coordinates that no other does, and number s of them is
+    shared by those tuples that differ from the planted one in set s+1 first.
+
+    Parameters
+    ----------
+    sizes, rng, seed
+        As for `random_orthogonal_vectors`.
+    dimension : int
+        m ≥ 1, or ≥ k if planted.
+    planted : bool
+        Whether one tuple is orthogonal.
+
+    Complexity
+    ----------
+    O(m·ΣN_g).
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(1)
+    >>> instance = saturated_orthogonal_vectors((2, 2, 2), 4, rng=rng, planted=True)
+    >>> sorted(instance.violations(indices) for indices in product(range(2), repeat=3))
+    [0, 1, 1, 1, 1, 1, 1, 1]
+    """
+    order = len(sizes)
+    integer("dimension", dimension, order if planted else 1)
+    sets = _drawn(sizes, dimension, 1.0, rng)
+    block = dimension - (order - 1 if planted else 0)
+    sets[0][:] = False
+    sets[0][np.arange(sizes[0]), rng.permutation(sizes[0]) % block] = True
+    if planted:
+        first, *others = (int(rng.integers(size)) for size in sizes)
+        sets[0][first] = False
+        sets[0][first, block:] = True
+        for g, star in enumerate(others):
+            sets[g + 1][star, block + g] = False
+            sets[g + 1][:, block + g + 1 :] = False
+            sets[g + 1][star, block + g + 1 :] = True
+    return _instance(f"saturated_orthogonal_vectors[planted={planted}]", sets, 1.0, seed)
 
 
 def _drawn(sizes: Sequence[int], dimension: int, density: float, rng: np.random.Generator) -> list[Bits]:

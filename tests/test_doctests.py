@@ -26,6 +26,7 @@ PARTS = {
     "auditing",
     "tabulating",
     "tuning",
+    "measuring",
 }
 MODULES = sorted(
     module.name

@@ -11,6 +11,7 @@ from cubicwall.algorithms.inner_products import decide_gap, inner_products
 from cubicwall.instances.answer import No, Yes
 from cubicwall.instances.gap_families import gap_free, saturated_gap, sparse_gap
 from cubicwall.instances.max_inner_product import GapMaxInnerProduct
+from cubicwall.instances.vector_families import saturated_orthogonal_vectors
 
 SIZES = [(8, 5), (40, 33), (6, 5, 7), (4, 3, 2, 5), (1, 1)]
 Family = Callable[..., GapMaxInnerProduct]
@@ -95,3 +96,13 @@ def test_impossible_families_are_refused_by_name(
 def test_a_density_is_a_probability() -> None:
     with pytest.raises(ValueError, match="'density' must lie in"):
         gap_free((1, 1), dimension=1, target=1, density=1.5, rng=np.random.default_rng(1))
+
+
+@pytest.mark.parametrize("sizes", [(7, 5), (4, 3, 5), (3, 2, 2, 4)])
+@pytest.mark.parametrize("planted", [False, True])
+def test_saturated_vectors_violate_once_everywhere_but_at_the_planted_tuple(
+    sizes: tuple[int, ...], planted: bool
+) -> None:
+    vectors = saturated_orthogonal_vectors(sizes, 8, rng=np.random.default_rng(2), planted=planted)
+    counts = [vectors.violations(indices) for indices in np.ndindex(*sizes)]
+    assert sorted(counts) == [0] * planted + [1] * (len(counts) - planted)
