@@ -12,10 +12,14 @@ from typing import TYPE_CHECKING, Any
 from .instances.provenance import VERSION as __version__
 
 if TYPE_CHECKING:
+    from .algorithms.attention_gradient import attention_gradient
     from .algorithms.exact_attention import attention
+    from .algorithms.fast_attention import fast_attention
+    from .algorithms.fast_gradient import fast_gradient
     from .instances.answer import Count, No, Undecided, Yes
     from .instances.attention import TensorAttention
     from .instances.cnf import CNF
+    from .instances.max_inner_product import GapMaxInnerProduct
     from .instances.orthogonal_vectors import OrthogonalVectors
     from .reductions.solving import Solution, count, solve
 
@@ -23,19 +27,24 @@ _HOMES = {
     "CNF": "instances.cnf",
     "Count": "instances.answer",
     "No": "instances.answer",
+    "GapMaxInnerProduct": "instances.max_inner_product",
     "OrthogonalVectors": "instances.orthogonal_vectors",
     "Solution": "reductions.solving",
     "TensorAttention": "instances.attention",
     "Undecided": "instances.answer",
     "Yes": "instances.answer",
     "attention": "algorithms.exact_attention",
+    "attention_gradient": "algorithms.attention_gradient",
     "count": "reductions.solving",
+    "fast_attention": "algorithms.fast_attention",
+    "fast_gradient": "algorithms.fast_gradient",
     "solve": "reductions.solving",
 }
 
 __all__ = [
     "CNF",
     "Count",
+    "GapMaxInnerProduct",
     "No",
     "OrthogonalVectors",
     "Solution",
@@ -44,7 +53,10 @@ __all__ = [
     "Yes",
     "__version__",
     "attention",
+    "attention_gradient",
     "count",
+    "fast_attention",
+    "fast_gradient",
     "solve",
 ]
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .attending import attend
 from .console import BrokenPromiseError, Output, run_app, verb
 from .generating import generate_app
 from .instances.provenance import VERSION
@@ -22,6 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     no_args_is_help=True,
 )
+verb(app)(attend)
 app.add_typer(generate_app, name="generate", help="Make an instance: formulas and orthogonal vectors.")
 
 File = Annotated[
@@ -31,7 +33,7 @@ File = Annotated[
 Order = Annotated[int, typer.Option("--order", "-k", min=2, help="Order k of the attention.")]
 Via = Annotated[str, typer.Option("--via", help="Path: direct, or arrows joined by commas; see `path`.")]
 Oracle = Annotated[
-    str, typer.Option("--oracle", help="exact, adversarial[:STRATEGY], or your own MODULE:FUNCTION.")
+    str, typer.Option("--oracle", help="exact, fast, adversarial[:STRATEGY], or your own MODULE:FUNCTION.")
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of the random generator.")]
 Check = Annotated[

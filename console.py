@@ -199,6 +199,7 @@ def _one_line(message: str) -> str:
 
 
 def _use_threads(threads: int) -> None:
+    # Read when numba and OpenBLAS are loaded, which no verb has done yet.
     os.environ["NUMBA_NUM_THREADS"] = str(threads)
     os.environ["OPENBLAS_NUM_THREADS"] = str(threads)
 

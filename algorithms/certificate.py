@@ -225,8 +225,8 @@ def a_priori_error(relative_error: float) -> float:
 
     Examples
     --------
-    >>> a_priori_error(0.6)
-    0.33333333333333337
+    >>> round(a_priori_error(0.6), 12)
+    0.333333333333
     """
     if relative_error >= 1.0:
         return 1.0

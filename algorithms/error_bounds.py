@@ -16,7 +16,8 @@ Glossary
     N           number of sampling intervals, 12 M: cos(π/24) costs 0.9%
     bits        the fixed point; its own errors stay below 2^−90 relatively and are added
 
-Reference: [EZ64] Ehlich, Zeller. Schwankung von Polynomen zwischen Gitterpunkten. Math. Z. 86 (1964).
+Reference
+[EZ64] Ehlich, Zeller. Schwankung von Polynomen zwischen Gitterpunkten. Math. Z. 86 (1964).
 Cost: about 12 M (2g + 35) operations on integers of some 200 bits: 2 ms for [−1, 1] at degree 6, 10 ms for
 [−8, 8] at degree 16.
 """

@@ -19,17 +19,19 @@ kept.
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .certificate import Rounding, ValueRange, error_bounds, relative_error_for
+from .attention_problem import Problem
+from .certificate import Rounding, error_bounds, relative_error_for
 from .column_statistics import UNIT
 from .exp_degree import Criterion
 from .exp_polynomial import ExpPolynomial, ToleranceUnreachable, approximate_exp, exp_polynomial
-from .logit_range import Geometry, RowSummary
+from .expansion_rounding import evaluated, expansion_rounding, majorant
+from .logit_range import Geometry
 from .monomials import MultiIndices, RankExceeded, merged, rank, total_degree
 from .polynomial_kernels import Schedule, schedule
 from .pruning import pruned
@@ -39,70 +41,6 @@ Monomials = Literal["all", "pruned", "merged"]
 _WIDEST = 60.0  # half-widths beyond it need degrees beyond any rank
 _UNEVEN = 0.7  # geometric mean of the reaches over the largest, below which pruning is tried
 _WORTH_PRUNING = 200  # rank from which on pruning is tried
-
-
-@dataclass(frozen=True, eq=False)
-class Problem:
-    """What is known of an attention problem after two looks at its queries and one at everything else.
-
-    Parameters
-    ----------
-    tokens : tuple of int
-        n, n_1, ..., n_{k−1}.
-    frame : Geometry
-        Scaled coordinates.
-    binary : Geometry or None
-        Coordinates in {0, 1}, where the columns allow them.
-    rows : RowSummary
-        Ranges of logits.
-    values : ValueRange
-        Ranges of products of values.
-    entry_bound : float
-        B.
-    logit_bound : float
-        Largest absolute logit of all columns, dropped ones too, as the exact algorithm meets it.
-    dimension : int
-        d.
-    dtype : dtype
-        Of the output.
-    shards : int
-        Into how many shards the tokens of a key matrix are cut, at most.
-    """
-
-    tokens: tuple[int, ...]
-    frame: Geometry
-    binary: Geometry | None
-    rows: RowSummary
-    values: ValueRange
-    entry_bound: float
-    logit_bound: float
-    dimension: int
-    dtype: np.dtype[Any]
-    shards: int = 1
-
-    @property
-    def order(self) -> int:
-        """The order k."""
-        return len(self.tokens)
-
-    @property
-    def b(self) -> float:
-        """The coordinate of the wall, B/(ln n)^{1/k}, for the largest number of tokens, at least 2."""
-        return self.entry_bound / float(math.log(max(2, *self.tokens)) ** (1 / self.order))
-
-    @property
-    def half_width(self) -> float:
-        """Half-width of a row's logits, at most."""
-        return min(self.rows.half_width, (self.rows.high - self.rows.low) / 2)
-
-    @cached_property
-    def deviation(self) -> NDArray[np.float64]:
-        """Bound |O − mean v| beforehand: by the logits' half-width and by the values' range."""
-        v = self.values
-        by_range = np.maximum(v.high - v.mean, v.mean - v.low)
-        with np.errstate(invalid="ignore"):
-            by_width = v.oscillation * math.tanh(self.half_width / 2)
-        return np.minimum(by_range, by_width) * (1 + 8 * UNIT) + v.mean_error
 
 
 @dataclass(frozen=True, eq=False)
@@ -359,7 +297,7 @@ def _sets(
         budget = max(absolute - p.absolute_error, (relative - p.relative_error) * math.exp(p.lo)) * (
             1 - 16 * UNIT
         )
-        coefficients = _majorant(p.coefficients, problem.rows.middle) if shifted else np.abs(p.coefficients)
+        coefficients = majorant(p.coefficients, problem.rows.middle) if shifted else np.abs(p.coefficients)
         if budget > 0.0:
             try:
                 yield "pruned", *pruned(d, p.degree, reach, coefficients, budget, max_rank=min(limit, full))
@@ -398,14 +336,14 @@ def _assemble(
             * np.abs(frame.reach[0]) ** np.arange(len(magnitudes))
             * (1 + 4 * len(magnitudes) * UNIT)
         )
-    rounding = _rounding(problem, p, shifted, indices, plan, dtype)
+    rounding = expansion_rounding(problem, p, shifted, indices, plan, dtype)
     if not math.isfinite(rounding.underflow):
         return None
     result = Expansion(
         p, shifted, indices, monomials, dropped, frame, plan, dtype, magnitudes, rounding, math.inf
     )
     rows = problem.rows
-    terms = _evaluated(np.abs(p.coefficients), rows.reach + (rows.middle if shifted else 0.0))
+    terms = evaluated(np.abs(p.coefficients), rows.reach + (rows.middle if shifted else 0.0))
     off = rounding.relative * terms + rounding.underflow
     mean = math.exp(_exponent(problem, shifted)) * (1 - 1e-12)
     least = float(p.coefficients[0]) if p.degree == 0 else 0.0
@@ -422,50 +360,3 @@ def _assemble(
         roundoff,
     )
     return replace(result, predicted=float(np.max(bounds[3])) if denominator > 0.0 else math.inf)
-
-
-def _rounding(
-    problem: Problem,
-    p: ExpPolynomial,
-    shifted: bool,
-    indices: MultiIndices,
-    plan: Schedule,
-    dtype: np.dtype[Any],
-) -> Rounding:
-    """Count the roundings of one term: u for what is done in `dtype`, w for what is done in float64."""
-    g, k = p.degree, problem.order
-    key_side = sum(4 * g + 4 + plan.block_additions(n) for n in problem.tokens[1:])
-    query_side = (k + 6) * g + plan.value_additions() + 6
-    in_dtype = key_side + query_side
-    in_double = 4 * g + k + 8 + (4 * g + 2) * shifted
-    in_double += sum(plan.moment_additions(n) + problem.shards + 2 for n in problem.tokens[1:])
-    unit = float(np.finfo(dtype).eps) / 2
-    lost = in_dtype * unit + in_double * UNIT
-    tiny = float(np.finfo(dtype).tiny)
-    reach = max(1.0, 2.0**k * float(np.max(np.abs(problem.frame.reach), initial=0.0)))
-    d = max(1, len(problem.frame.active))
-    middle = problem.rows.middle if shifted else 0.0
-    if g * math.log2((d * reach + 1.0) * max(1.0, middle)) > (900 if dtype == np.float64 else 110):
-        return Rounding(1.0, math.inf)
-    largest = _evaluated(np.abs(p.coefficients), d * reach + middle + 1.0)
-    return Rounding(
-        lost / (1.0 - lost) if lost < 0.5 else math.inf,
-        8.0 * tiny * reach * (k * (g + 10) + len(indices)) * largest,
-    )
-
-
-def _evaluated(coefficients: NDArray[np.float64], x: float) -> float:
-    """Evaluate a polynomial with coefficients ≥ 0 at x ≥ 0, rounded up."""
-    total = 0.0
-    for c in coefficients[::-1].tolist():
-        total = total * x + c
-    return total * (1 + 4 * len(coefficients) * UNIT)
-
-
-def _majorant(coefficients: NDArray[np.float64], middle: float) -> NDArray[np.float64]:
-    """Bound |a_m| in p(s − c) = Σ a_m s^m for every |c| ≤ middle: Σ_r |c_r| C(r, m) |c|^{r−m}."""
-    table = np.abs(coefficients)
-    for first in range(len(table) - 1):
-        for m in range(len(table) - 2, first - 1, -1):
-            table[m] += middle * table[m + 1]
-    return table * (1 + 8 * len(table) * UNIT)

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .attention_problem import Problem
 from .certificate import Certificate, error_bounds, exact_rounding, value_range
 from .column_statistics import UNIT, ColumnSummary
-from .expansion import Expansion, Problem
+from .expansion import Expansion
 from .logit_range import Geometry, RowSummary
 from .polynomial_kernels import Extremes, evaluate, moments
 

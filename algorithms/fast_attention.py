@@ -23,25 +23,23 @@ Glossary
 References: [AS24] Alman, Song. How to Capture Higher-order Correlations? ICLR 2024, arXiv 2310.04064.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import repeat
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from .attention_arguments import checked
+from .attention_problem import Problem
 from .certificate import Certificate
 from .column_statistics import column_summary
 from .exact_attention import attention, predicted_cost
-from .expansion import Expansion, OutOfReach, Problem, expand
+from .expansion import Expansion, OutOfReach, expand
 from .expansion_passes import certify, certify_exact, gather, moments_of, outputs_of, require_finite
+from .fast_arguments import Call, Method, fitting_arguments
 from .logit_range import binary_geometry, geometry, is_two_valued, row_summary
 from .wall import wall_error
-
-Method = Literal["auto", "exact", "fast"]
 
 MAX_RANK = 500_000
 """Largest rank unless the caller says otherwise: some hundred megabytes of moments."""
@@ -178,18 +176,18 @@ def fast_attention(
     >>> result.certificate.method, result.certificate.degree, result.certificate.bound <= 1e-3
     ('fast', 4, True)
     """
-    call = _arguments(Q, keys, values, tolerance, scale, method, dtype, max_rank, out)
+    call = fitting_arguments(Q, keys, values, tolerance, scale, method, dtype, max_rank, out)
     problem = _problem(call)
-    plan, expansion = _decide(call, problem)
-    if plan.method == "fast" and expansion is not None:
-        result = _run(call, problem, expansion, plan.reason)
+    decided, expansion = _decide(call, problem)
+    reason = decided.reason
+    if decided.method == "fast" and expansion is not None:
+        result = _run(call, problem, expansion, reason)
         if result.certificate.met:
             return result
         reason = f"the fast output's bound, {result.certificate.bound:.3g}, misses the tolerance"
         if call.method == "fast":
             raise wall_error(problem, call.tolerance, call.max_rank, reason, None)
-        plan = replace(plan, reason=reason)
-    return _exact(call, problem, plan.reason)
+    return _exact(call, problem, reason)
 
 
 def plan(
@@ -231,109 +229,11 @@ def plan(
     >>> plan(Q, [K], [V], tolerance=1e-3).rank
     70
     """
-    call = _arguments(Q, keys, values, tolerance, scale, method, dtype, max_rank, None)
+    call = fitting_arguments(Q, keys, values, tolerance, scale, method, dtype, max_rank, None)
     return _decide(call, _problem(call))[0]
 
 
-@dataclass(frozen=True, eq=False)
-class _Call:
-    """Arguments that fit together."""
-
-    Q: NDArray[Any]
-    keys: tuple[NDArray[Any], ...]
-    values: tuple[NDArray[Any], ...]
-    tolerance: float
-    scale: float
-    method: Method
-    compute: np.dtype[Any] | None
-    max_rank: int
-    out: NDArray[Any] | None
-
-    @property
-    def tokens(self) -> tuple[int, ...]:
-        return (len(self.Q), *(len(key) for key in self.keys))
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return np.result_type(self.Q, *self.keys, *self.values)
-
-
-def _arguments(
-    Q: ArrayLike,
-    keys: Sequence[ArrayLike],
-    values: Sequence[ArrayLike],
-    tolerance: float,
-    scale: float | None,
-    method: Method,
-    dtype: DTypeLike | None,
-    max_rank: int,
-    out: NDArray[Any] | None,
-) -> _Call:
-    if (
-        isinstance(tolerance, bool)
-        or not isinstance(tolerance, int | float | np.number)
-        or isinstance(tolerance, complex)
-    ):
-        raise TypeError(f"Argument 'tolerance' must be a real number, not {tolerance!r}.")
-    if not 0.0 < tolerance < math.inf:
-        raise ValueError(f"Argument 'tolerance' must be positive and finite, not {tolerance}.")
-    if method not in get_args(Method):
-        raise ValueError(f"Argument 'method' must be one of {get_args(Method)}, not {method!r}.")
-    if isinstance(max_rank, bool) or not isinstance(max_rank, int | np.integer) or max_rank < 1:
-        raise ValueError(f"Argument 'max_rank' must be a positive integer, not {max_rank!r}.")
-    compute = None if dtype is None else np.dtype(dtype)
-    if compute not in (None, np.dtype(np.float32), np.dtype(np.float64)):
-        raise TypeError(f"Argument 'dtype' must be float32 or float64, not {compute}.")
-    arrays, scale = _fitting(Q, keys, values, scale)
-    order = len(arrays) // 2 + 1
-    call = _Call(
-        arrays[0], arrays[1:order], arrays[order:], float(tolerance), scale, method, compute, int(max_rank),
-        out,
-    )  # fmt: skip
-    if out is not None:
-        shape = (len(call.Q), call.values[0].shape[1])
-        if (
-            not isinstance(out, np.ndarray)
-            or out.shape != shape
-            or out.dtype != call.dtype
-            or not out.flags.writeable
-        ):
-            raise ValueError(
-                f"Argument 'out' must be a writeable array of shape {shape} and type {call.dtype}."
-            )
-    return call
-
-
-def _fitting(
-    Q: ArrayLike, keys: Sequence[ArrayLike], values: Sequence[ArrayLike], scale: float | None
-) -> tuple[tuple[NDArray[Any], ...], float]:
-    """Check types and shapes. Whether large arrays are finite is seen in the pass that reads them anyway."""
-    given = (Q, *keys, *values) if isinstance(keys, Sequence) and isinstance(values, Sequence) else (Q,)
-    large = len(given) > 2 and all(
-        isinstance(a, np.ndarray) and a.ndim == 2 and a.dtype.kind == "f" for a in given
-    )
-    if not large:
-        arguments = checked(Q, keys, values, scale)
-        if arguments.batch:
-            raise ValueError(
-                f"Argument 'Q' and its fellows must have two axes, not leading axes {arguments.batch}."
-            )
-        arrays: tuple[NDArray[Any], ...] = (arguments.query, *arguments.keys, *arguments.values)
-    else:
-        arguments = checked(given[0][:1], [key[:1] for key in keys], [value[:1] for value in values], scale)  # type: ignore[index]
-        arrays = tuple(np.asarray(a).astype(np.dtype(a.dtype).newbyteorder("="), copy=False) for a in given)  # type: ignore[union-attr]
-        for t, (key, value) in enumerate(zip(arrays[1:], arrays[1 + len(keys) :], strict=False)):
-            if len(key) != len(value):
-                raise ValueError(
-                    f"Argument 'values[{t}]' must have as many tokens as keys[{t}], {len(key)}, "
-                    f"not {len(value)}."
-                )
-    if len(arrays[0]) == 0:
-        raise ValueError(f"Argument 'Q' must hold at least one query, not none (shape {arrays[0].shape}).")
-    return tuple(np.ascontiguousarray(array) for array in arrays), arguments.scale
-
-
-def _problem(call: _Call) -> Problem:
+def _problem(call: Call) -> Problem:
     order = len(call.tokens)
     queries = column_summary(call.Q, 1)
     keys = [column_summary(key, order) for key in call.keys]
@@ -351,7 +251,7 @@ def _problem(call: _Call) -> Problem:
     return gather(call.tokens, call.dtype, call.scale, queries, keys, values, frame, binary, rows)
 
 
-def _decide(call: _Call, problem: Problem) -> tuple[Plan, Expansion | None]:
+def _decide(call: Call, problem: Problem) -> tuple[Plan, Expansion | None]:
     e = call.values[0].shape[1]
     exact = predicted_cost(call.tokens, problem.dimension, e).seconds
     outline = Plan(
@@ -383,7 +283,7 @@ def _decide(call: _Call, problem: Problem) -> tuple[Plan, Expansion | None]:
     return found, expansion
 
 
-def _run(call: _Call, problem: Problem, expansion: Expansion, reason: str) -> FastResult:
+def _run(call: Call, problem: Problem, expansion: Expansion, reason: str) -> FastResult:
     out = call.out if call.out is not None else np.empty((len(call.Q), call.values[0].shape[1]), call.dtype)
     sums = [
         moments_of(problem, expansion, t, *pair)
@@ -393,7 +293,7 @@ def _run(call: _Call, problem: Problem, expansion: Expansion, reason: str) -> Fa
     return FastResult(out, certify(problem, expansion, extremes, call.tolerance, reason))
 
 
-def _exact(call: _Call, problem: Problem, reason: str) -> FastResult:
+def _exact(call: Call, problem: Problem, reason: str) -> FastResult:
     output = attention(call.Q, call.keys, call.values, scale=call.scale)
     if call.out is not None:
         call.out[...] = output

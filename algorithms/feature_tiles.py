@@ -33,11 +33,14 @@ _extents: Any = cgutils.unpack_tuple
 COLUMNS = 3
 """Columns of a tile: a multiple of it is what kernels are given."""
 
-GRAIN = 32
-"""Tokens come in multiples of it: two of the widest vectors of float32."""
+GRAIN = 64
+"""Tokens come in multiples of it: the strip that evaluation keeps in registers."""
 
 _VECTOR_BYTES = 64 if llvm.get_host_cpu_features().get("avx512f", False) else 32
 _TALL = 8 if _VECTOR_BYTES == 64 else 4  # accumulators: 24 of 32 registers, or 12 of 16
+STRIP = _TALL * _VECTOR_BYTES // 8
+"""Tokens of which evaluation keeps the sums in registers."""
+
 _INDEX = ir.IntType(64)
 _LANE = ir.IntType(32)
 _DOUBLE = ir.DoubleType()
@@ -165,102 +168,90 @@ def _moment_tile(height: int) -> Any:
     return tile
 
 
-def _value_tile(height: int) -> Any:
-    """Make sums[c, t] += Σ_p features[rows[p], t]·weights[c, p]: `height` positions, COLUMNS columns."""
+@_intrinsic  # type: ignore[untyped-decorator]
+def _value_strip(
+    _: Any, features: Any, rows: Any, first: Any, last: Any, weights: Any, column: Any, at: Any, factors: Any,
+    k: Any, sums: Any,
+) -> Any:  # fmt: skip
+    """Make sums[c, t] += factors[k, t]·Σ_p features[rows[p], t]·weights[c, p]: COLUMNS × STRIP of them."""
+    signature = types.void(
+        features, rows, types.intp, types.intp, weights, types.intp, types.intp, factors, types.intp, sums
+    )
 
-    @_intrinsic  # type: ignore[untyped-decorator]
-    def tile(
-        _: Any, features: Any, rows: Any, position: Any, weights: Any, column: Any, width: Any, sums: Any
-    ) -> Any:
-        signature = types.void(features, rows, types.intp, weights, types.intp, types.intp, sums)
-
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            source, index, first, factor, column, width, target = arguments
-            vector = _vector(context, features)
-            source, index, factor, target = (
-                _Matrix(context, builder, kind, value)
-                for kind, value in ((features, source), (rows, index), (weights, factor), (sums, target))
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        source, index, first, last, factor, column, at, common, k, target = arguments
+        vector = _vector(context, features)
+        strip = range(STRIP * features.dtype.bitwidth // 8 // _VECTOR_BYTES)
+        source, index, factor, common, target = (
+            _Matrix(context, builder, kind, value)
+            for kind, value in (
+                (features, source), (rows, index), (weights, factor), (factors, common), (sums, target),
             )
+        )  # fmt: skip
+        columns = [builder.add(column, _INDEX(c)) for c in range(COLUMNS)]
 
-            def spread(number: Any) -> Any:
-                undefined = ir.Constant(vector, ir.Undefined)
-                one = builder.insert_element(undefined, number, _LANE(0))
-                return _shuffle(builder, one, undefined, [0] * vector.count)
+        def spread(number: Any) -> Any:
+            undefined = ir.Constant(vector, ir.Undefined)
+            one = builder.insert_element(undefined, number, _LANE(0))
+            return _shuffle(builder, one, undefined, [0] * vector.count)
 
-            positions = [builder.add(first, _INDEX(f)) for f in range(height)]
-            columns = [builder.add(column, _INDEX(c)) for c in range(COLUMNS)]
-            left = [source.vectors(builder.load(index.entry(p)), vector) for p in positions]
-            scale = [[spread(builder.load(factor.entry(c, p))) for c in columns] for p in positions]
-            right = [target.vectors(c, vector) for c in columns]
+        def tokens(matrix: _Matrix, row: Any) -> list[Any]:
+            place = builder.bitcast(matrix.entry(row, at), vector.as_pointer())
+            return [builder.gep(place, [_INDEX(v)]) for v in strip]
 
-            def step(at: Any, _: list[Any]) -> list[Any]:
-                places = [builder.gep(row, [at]) for row in right]
-                total = [builder.load(place, align=target.bytes) for place in places]
-                for row, weight in zip(left, scale, strict=True):
-                    value = builder.load(builder.gep(row, [at]), align=source.bytes)
-                    total = [
-                        builder.fadd(builder.fmul(value, w, flags=_FUSED), t, flags=_FUSED)
-                        for w, t in zip(weight, total, strict=True)
-                    ]
-                for t, place in zip(total, places, strict=True):
-                    builder.store(t, place, align=target.bytes)
-                return []
+        def step(offset: Any, total: list[Any]) -> list[Any]:
+            position = builder.add(first, offset)
+            weight = [spread(builder.load(factor.entry(c, position))) for c in columns]
+            new = []
+            for v, place in enumerate(tokens(source, builder.load(index.entry(position)))):
+                value = builder.load(place, align=source.bytes)
+                for c, w in enumerate(weight):
+                    product = builder.fmul(value, w, flags=_FUSED)
+                    new.append(builder.fadd(product, total[COLUMNS * v + c], flags=_FUSED))
+            return new
 
-            _loop(builder, width, vector.count, [], step)
-            return context.get_dummy_value()
+        zero = ir.Constant(vector, [0.0] * vector.count)
+        total = _loop(builder, builder.sub(last, first), 1, [zero] * (len(strip) * COLUMNS), step)
+        scale = [builder.load(place, align=common.bytes) for place in tokens(common, k)]
+        for c, row in enumerate(columns):
+            for v, place in enumerate(tokens(target, row)):
+                product = builder.fmul(scale[v], total[COLUMNS * v + c], flags=_FUSED)
+                before = builder.load(place, align=target.bytes)
+                builder.store(builder.fadd(product, before, flags=_FUSED), place, align=target.bytes)
+        return context.get_dummy_value()
 
-        return signature, generate
-
-    return tile
-
-
-def _product(accumulate: bool) -> Any:
-    """Make out[k, t] = left[i, t]·right[j, t], or add it, for a multiple of GRAIN of tokens."""
-
-    @_intrinsic  # type: ignore[untyped-decorator]
-    def product(_: Any, left: Any, i: Any, right: Any, j: Any, width: Any, out: Any, k: Any) -> Any:
-        signature = types.void(left, types.intp, right, types.intp, types.intp, out, types.intp)
-
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            first, i, second, j, width, target, k = arguments
-            vector = _vector(context, out)
-            unroll = GRAIN // vector.count
-            first, second, target = (
-                _Matrix(context, builder, kind, value)
-                for kind, value in ((left, first), (right, second), (out, target))
-            )
-            first, second, place = (
-                first.vectors(i, vector),
-                second.vectors(j, vector),
-                target.vectors(k, vector),
-            )
-
-            def step(at: Any, _: list[Any]) -> list[Any]:
-                for u in range(unroll):
-                    here = [builder.add(builder.mul(at, _INDEX(unroll)), _INDEX(u))]
-                    a, b = (
-                        builder.load(builder.gep(row, here), align=target.bytes) for row in (first, second)
-                    )
-                    value = builder.fmul(a, b, flags=_FUSED)
-                    if accumulate:
-                        before = builder.load(builder.gep(place, here), align=target.bytes)
-                        value = builder.fadd(value, before, flags=_FUSED)
-                    builder.store(value, builder.gep(place, here), align=target.bytes)
-                return []
-
-            _loop(builder, width, GRAIN, [], step)
-            return context.get_dummy_value()
-
-        return signature, generate
-
-    return product
+    return signature, generate
 
 
-_multiply, _multiply_add = _product(False), _product(True)
+@_intrinsic  # type: ignore[untyped-decorator]
+def _multiply(_: Any, left: Any, i: Any, right: Any, j: Any, width: Any, out: Any, k: Any) -> Any:
+    """Make out[k, t] = left[i, t]·right[j, t] for a multiple of GRAIN of tokens."""
+    signature = types.void(left, types.intp, right, types.intp, types.intp, out, types.intp)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        first, i, second, j, width, target, k = arguments
+        vector = _vector(context, out)
+        unroll = GRAIN // vector.count
+        first, second, target = (
+            _Matrix(context, builder, kind, value)
+            for kind, value in ((left, first), (right, second), (out, target))
+        )
+        first, second, place = first.vectors(i, vector), second.vectors(j, vector), target.vectors(k, vector)
+
+        def step(at: Any, _: list[Any]) -> list[Any]:
+            for u in range(unroll):
+                here = [builder.add(builder.mul(at, _INDEX(unroll)), _INDEX(u))]
+                a, b = (builder.load(builder.gep(row, here), align=target.bytes) for row in (first, second))
+                builder.store(builder.fmul(a, b), builder.gep(place, here), align=target.bytes)
+            return []
+
+        _loop(builder, width, GRAIN, [], step)
+        return context.get_dummy_value()
+
+    return signature, generate
 
 
 _moment_tall, _moment_4, _moment_2, _moment_1 = (_moment_tile(height) for height in (_TALL, 4, 2, 1))
-_value_tall, _value_4, _value_2, _value_1 = (_value_tile(height) for height in (_TALL, 4, 2, 1))
 
 
 @njit(cache=True, boundscheck=False)
@@ -284,23 +275,10 @@ def _sum_moments(features, rows, start, stop, extended, width, moments):  # type
 
 
 @njit(cache=True, boundscheck=False)
-def _sum_values(features, rows, start, stop, weights, width, sums):  # type: ignore[no-untyped-def]
-    p = start
-    while p + _TALL <= stop:
+def _sum_values(features, rows, start, stop, weights, width, factors, k, sums):  # type: ignore[no-untyped-def]
+    for t in range(0, width, STRIP):
         for c in range(0, sums.shape[0], COLUMNS):
-            _value_tall(features, rows, p, weights, c, width, sums)
-        p += _TALL
-    while p + 4 <= stop:
-        for c in range(0, sums.shape[0], COLUMNS):
-            _value_4(features, rows, p, weights, c, width, sums)
-        p += 4
-    if p + 2 <= stop:
-        for c in range(0, sums.shape[0], COLUMNS):
-            _value_2(features, rows, p, weights, c, width, sums)
-        p += 2
-    if p < stop:
-        for c in range(0, sums.shape[0], COLUMNS):
-            _value_1(features, rows, p, weights, c, width, sums)
+            _value_strip(features, rows, start, stop, weights, c, t, factors, k, sums)
 
 
 @njit(cache=True, boundscheck=False)
@@ -308,7 +286,7 @@ def _buffer(rows, block, like):  # type: ignore[no-untyped-def]
     """Allocate rows of tokens that start on cache lines, without all starting on the same ones."""
     size = like.itemsize
     stride = block + 3 * (64 // size)
-    memory = np.zeros(rows * stride + 64 // size, like.dtype)
+    memory = np.empty(rows * stride + 64 // size, like.dtype)
     start = (-memory.ctypes.data % 64) // size
     return memory[start : start + rows * stride].reshape((rows, stride))
 
@@ -332,6 +310,7 @@ def sum_slot_moments(slot, keys, values, plan, scaling, like, parts):  # type: i
     features = _buffer(buffer, block, like)
     x = _buffer(d, block, like)
     values_and_one = _buffer((d + 1) * columns, block, like)  # then times each coordinate
+    values_and_one[:] = 0.0
     for b in range(slot * blocks // slots, (slot + 1) * blocks // slots):
         first = b * block
         count = min(block, n - first)
@@ -339,13 +318,14 @@ def sum_slot_moments(slot, keys, values, plan, scaling, like, parts):  # type: i
         key_block = keys[first : first + count]
         value_block = values[first : first + count]
         for l in range(d):
-            column = active[l]
+            column, middle, factor = active[l], offset[l], key_factor[l]
             for t in range(count):
-                x[l, t] = (key_block[t, column] - offset[l]) * key_factor[l]
+                x[l, t] = (key_block[t, column] - middle) * factor
             x[l, count:width] = 0.0
         for c in range(e):
+            factor = value_factor[c]
             for t in range(count):
-                values_and_one[c, t] = value_block[t, c] * value_factor[c]
+                values_and_one[c, t] = value_block[t, c] * factor
             values_and_one[c, count:width] = 0.0
         values_and_one[e, :count] = 1.0
         values_and_one[e, count:width] = 0.0
@@ -399,13 +379,12 @@ def evaluate_slot_rows(  # type: ignore[no-untyped-def]
     slots = len(extremes)
     blocks = -(-n // block)
     features = _buffer(buffer, block, weights)
-    x = _buffer(d, block, weights)
+    x = _buffer(d + 1, block, weights)
+    x[d] = 1.0
     sums = _buffer(columns, block, weights)
-    partial = _buffer(columns, block, weights)
     coefficients = _buffer(len(base), block, weights)
     coefficients[:] = 1.0
     shared = _buffer(1, block, weights)
-    common = shared[0]
     table = np.empty((len(base), block))
     low, high, reach, shift, terms, inverse = np.empty((6, block))
     # minima and maxima lane by lane, over all blocks: the vectoriser does not reduce floats
@@ -444,19 +423,15 @@ def evaluate_slot_rows(  # type: ignore[no-untyped-def]
             _generate(products, panels[panel, 0], panels[panel, 1], x, width, features)
             for g in range(panels[panel, 2], panels[panel, 3]):
                 variable, degree, start, stop = groups[g]
-                for c in range(columns):
-                    partial[c, :width] = 0.0
-                _sum_values(features, rows, start, stop, weights, width, partial)
-                # what the group's sums still lack: its degree's coefficient, its leaves' variable, or both
-                if variable < 0:
-                    common[:width] = coefficients[degree, :width]
-                elif shifted:
-                    for t in range(width):
-                        common[t] = coefficients[degree, t] * x[variable, t]
+                # what the group's sums lack: its degree's coefficient, its leaves' variable, or both
+                if not shifted:
+                    k = variable if variable >= 0 else d
+                    _sum_values(features, rows, start, stop, weights, width, x, k, sums)
+                elif variable < 0:
+                    _sum_values(features, rows, start, stop, weights, width, coefficients, degree, sums)
                 else:
-                    common[:width] = x[variable, :width]
-                for c in range(e + 1):
-                    _multiply_add(shared, 0, partial, c, width, sums, c)
+                    _multiply(coefficients, degree, x, variable, width, shared, 0)
+                    _sum_values(features, rows, start, stop, weights, width, shared, 0, sums)
         terms[:width] = 0.0
         for m in range(len(magnitudes) - 1, -1, -1):
             for t in range(width):

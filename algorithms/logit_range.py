@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 from .column_statistics import SAFE, SLOTS, UNIT, ColumnSummary, in_slots, read_only
 
 _EXPONENTS = (-1020, 1020)  # of scales whose inverses are ordinary numbers
+_BLOCK = 128  # rows looked at together
 _RUN = 4096  # rows that are worth a slot of their own
 
 
@@ -270,60 +271,55 @@ def is_two_valued(matrix: NDArray[Any], active: NDArray[np.int64], entries: NDAr
 def _scan_slot(slot, queries, active, table, mean, holder, order, rounding, extremes):  # type: ignore[no-untyped-def]
     n, slots = len(queries), len(extremes)
     low_all, mean_all, centred_all = np.inf, np.inf, np.inf
-    high_all, width_all, middle_all, reach_all, plain_all, shifted_all = (
-        -np.inf,
-        0.0,
-        0.0,
-        0.0,
-        0.0,
-        0.0,
-    )
-    for i in range(slot * n // slots, (slot + 1) * n // slots):
-        low, high, reach, average, power = 0.0, 0.0, 0.0, 0.0, 0.0
+    high_all, width_all, middle_all, reach_all, plain_all, shifted_all = -np.inf, 0.0, 0.0, 0.0, 0.0, 0.0
+    low, high, reach, average, power = np.empty((5, _BLOCK))
+    last = (slot + 1) * n // slots
+    for first in range(slot * n // slots, last, _BLOCK):
+        rows = queries[first : min(first + _BLOCK, last)]
+        low[:], high[:], reach[:], average[:], power[:] = 0.0, 0.0, 0.0, 0.0, 0.0
         for l in range(len(active)):
-            raw = np.float64(queries[i, active[l]])
-            q = raw * table[0, l] * table[1, l]
-            a, b = q * table[2, l], q * table[3, l]
-            low += min(a, b)
-            high += max(a, b)
-            reach += abs(q) * table[4, l]
-            average += q * mean[l]
-            term = abs(raw)
-            for _ in range(order - 1):
-                term *= abs(raw)
-            power += term
-        # tiny: where k-th powers vanish, Hölder's bound still is one
-        slack = rounding * reach + 1e-60
-        middle = 0.5 * (low + high)
-        width = 0.5 * (high - low) + slack
-        if not average > low:  # also where sums of keys overflowed
-            average = low
-        average -= slack
-        bottom, top = low - slack, high + slack
-        if holder < np.inf and (bottom < low_all or top > high_all):  # else the root would change nothing
-            bound = holder * power ** (1.0 / order) * (1.0 + rounding) + slack
-            bottom, top = max(bottom, -bound), min(top, bound)
-        low_all = min(low_all, bottom)
-        high_all = max(high_all, top)
-        width_all = max(width_all, width)
-        middle_all = max(middle_all, abs(middle))
-        mean_all = min(mean_all, average)
-        centred_all = min(centred_all, average - middle)
-        reach_all = max(reach_all, reach + slack)
-        plain_all = max(plain_all, reach - average)
-        shifted_all = max(shifted_all, reach + 2.0 * abs(middle) - average)
+            column, middle = active[l], mean[l]
+            factor, u, bottom, top, peak = table[0, l], table[1, l], table[2, l], table[3, l], table[4, l]
+            for t in range(len(rows)):
+                raw = np.float64(rows[t, column])
+                q = raw * factor * u
+                a, b = q * bottom, q * top
+                low[t] += min(a, b)
+                high[t] += max(a, b)
+                reach[t] += abs(q) * peak
+                average[t] += q * middle
+            if holder < np.inf:
+                for t in range(len(rows)):
+                    raw = abs(np.float64(rows[t, column]))
+                    if order == 2:
+                        power[t] += raw * raw
+                    elif order == 3:
+                        power[t] += raw * raw * raw
+                    else:
+                        power[t] += raw**order
+        for t in range(len(rows)):
+            # tiny: where k-th powers vanish, Hölder's bound still is one
+            slack = rounding * reach[t] + 1e-60
+            centre = 0.5 * (low[t] + high[t])
+            smallest = average[t]
+            if not smallest > low[t]:  # also where sums of keys overflowed
+                smallest = low[t]
+            smallest -= slack
+            bottom, top = low[t] - slack, high[t] + slack
+            if holder < np.inf and (bottom < low_all or top > high_all):  # else the root would change nothing
+                bound = holder * power[t] ** (1.0 / order) * (1.0 + rounding) + slack
+                bottom, top = max(bottom, -bound), min(top, bound)
+            low_all = min(low_all, bottom)
+            high_all = max(high_all, top)
+            width_all = max(width_all, 0.5 * (high[t] - low[t]) + slack)
+            middle_all = max(middle_all, abs(centre))
+            mean_all = min(mean_all, smallest)
+            centred_all = min(centred_all, smallest - centre)
+            reach_all = max(reach_all, reach[t] + slack)
+            plain_all = max(plain_all, reach[t] - smallest)
+            shifted_all = max(shifted_all, reach[t] + 2.0 * abs(centre) - smallest)
     extremes[slot] = np.array(
-        [
-            low_all,
-            high_all,
-            width_all,
-            middle_all,
-            mean_all,
-            centred_all,
-            reach_all,
-            plain_all,
-            shifted_all,
-        ]
+        [low_all, high_all, width_all, middle_all, mean_all, centred_all, reach_all, plain_all, shifted_all]
     )
 
 

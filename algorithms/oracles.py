@@ -11,9 +11,12 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from ..instances.answer import Undecided
 from ..instances.attention import TensorAttention
 from ..instances.attention_gradient import AttentionGradient
+from .certificate import WallError
 from .exact_attention import attention, predicted_cost
+from .fast_attention import fast_attention
 from .gradient_oracles import exact_gradient
 
 STRIDE = 0.25  # seconds of predicted work between two reports, and between two looks for Ctrl-C
@@ -47,4 +50,31 @@ def exact(
         if progress:
             progress((i + 1) / strides)
     output: npt.NDArray[np.float64] = np.concatenate(parts)
+    return output
+
+
+def fast(instance: TensorAttention | AttentionGradient) -> npt.NDArray[np.float64] | Undecided:
+    """Answer by the polynomial method, or give up where the wall stops it.
+
+    The certificate's bound is at most the instance's accuracy, so the promise is kept whenever
+    there is an output.
+
+    Complexity
+    ----------
+    O(Σ tokens · R (e + 1)) time for rank R, see `fast_attention`.
+    """
+    if not isinstance(instance, TensorAttention):
+        return Undecided("the fast oracle answers attention only")
+    try:
+        result = fast_attention(
+            instance.query,
+            instance.keys,
+            instance.values,
+            scale=instance.scale,
+            tolerance=instance.accuracy,
+            method="fast",
+        )
+    except WallError as wall:
+        return Undecided(str(wall))
+    output: npt.NDArray[np.float64] = result.output
     return output

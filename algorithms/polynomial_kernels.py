@@ -33,7 +33,7 @@ from .feature_tiles import COLUMNS, GRAIN, evaluate_rows, evaluate_slot_rows, su
 from .monomials import MultiIndices
 
 _PANEL = 40  # rows of a panel: with a column tile they about fit the first-level cache
-_KEPT_NUMBERS = 1 << 15  # of kept rows: together with all else they fit the second-level cache
+_KEPT_NUMBERS = 1 << 16  # of kept rows: half a megabyte, in the second-level cache with all else
 _SLOT_NUMBERS = 1 << 21  # doubles that all parts of a moment sum may hold together
 
 
@@ -60,7 +60,7 @@ class Schedule:
     buffer : int
         Rows of the feature buffer.
     block : int
-        Tokens a block of a moment sum; evaluation takes half.
+        Tokens a block of a moment sum; evaluation takes `GRAIN`.
     """
 
     order: NDArray[np.int64]
@@ -81,7 +81,7 @@ class Schedule:
         """Return into how many parts a moment sum over so many tokens is cut."""
         blocks = -(-tokens // self.block)
         fitting = _SLOT_NUMBERS // (len(self.order) * self.columns)
-        return max(1, min(SLOTS, blocks, max(2, min(fitting, blocks // 4))))
+        return _slots(blocks, max(2, fitting))
 
     def block_additions(self, tokens: int) -> int:
         """Bound how many additions a term goes through in a block: along four lanes at least, then across."""
@@ -124,7 +124,7 @@ def schedule(indices: MultiIndices, values: int, *, by_degree: bool) -> Schedule
     >>> from cubicwall.algorithms.monomials import total_degree
     >>> plan = schedule(total_degree(8, 4), 8, by_degree=False)
     >>> len(plan.order), 1 + len(plan.products)
-    (495, 175)
+    (495, 170)
     """
     columns = -(-(values + 1) // COLUMNS) * COLUMNS
     parents, variables = indices.parents.astype(np.int64), indices.variables.astype(np.int64)
@@ -172,8 +172,13 @@ def schedule(indices: MultiIndices, values: int, *, by_degree: bool) -> Schedule
         shared=np.bincount(variables[leaf], minlength=indices.dimension) > 0,
         columns=columns,
         buffer=int(kept.sum()) + height,
-        block=next((block for block in (256, 128) if kept.sum() * block <= _KEPT_NUMBERS), 2 * GRAIN),
+        block=next((block for block in (256, 128) if kept.sum() * block <= _KEPT_NUMBERS), GRAIN),
     )
+
+
+def _slots(blocks: int, most: int) -> int:
+    """Cut blocks into slots that are long enough to be worth their buffers."""
+    return max(1, min(SLOTS, most, blocks, max(2, blocks // 16)))
 
 
 def moments(
@@ -306,8 +311,8 @@ def evaluate(
     -----
     Complexity: n R C fused multiply-adds; O(R) memory a thread.
     """
-    block = plan.block // 2
-    slots = max(1, min(SLOTS, -(-len(queries) // block)))
+    block = GRAIN
+    slots = _slots(-(-len(queries) // block), SLOTS)
     extremes, ranges = np.empty((slots, 2)), np.empty((slots, 2, out.shape[1]))
     shifted = coefficients is not None
     base = np.ones(1) if coefficients is None else np.array(coefficients)

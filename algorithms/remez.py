@@ -19,7 +19,8 @@ Glossary
     tail           Σ_{m>g} 2 I_m(X) T_m(t), what the truncated Chebyshev series leaves out
     levelled error the equal size of the error on the final reference
 
-References: Remez, 1934; [BNT21] Brubeck, Nakatsukasa, Trefethen. Vandermonde with Arnoldi. SIAM Review 63
+References: Remez, 1934
+[BNT21] Brubeck, Nakatsukasa, Trefethen. Vandermonde with Arnoldi. SIAM Review 63
 (2021).
 Cost: O(g³) for the basis and for each of about five exchanges; 2 ms at g = 20.
 """

@@ -26,8 +26,9 @@ from dask.delayed import delayed
 from numpy.typing import DTypeLike, NDArray
 
 from .attention_arguments import checked
+from .attention_problem import Problem
 from .column_statistics import column_summary
-from .expansion import Expansion, OutOfReach, Problem, expand
+from .expansion import Expansion, OutOfReach, expand
 from .expansion_passes import certify, gather, moments_of, outputs_of, require_finite
 from .fast_attention import MAX_RANK, FastResult
 from .logit_range import binary_geometry, geometry, is_two_valued, row_summary
@@ -111,7 +112,7 @@ def sharded_attention(
         raise TypeError("Arguments 'keys' and 'values' must be sequences of k−1 arrays.")
     arrays = [_as_rows(array) for array in (Q, *keys, *values)]
     order = len(keys) + 1
-    first = [np.empty(array[:1].shape, array.dtype) * 0 for array in arrays]  # for types and shapes
+    first = [np.zeros(array[:1].shape, array.dtype) for array in arrays]  # for types and shapes
     scale = checked(first[0], first[1:order], first[order:], scale).scale
     for t, (key, value) in enumerate(zip(arrays[1:order], arrays[order:], strict=True)):
         if len(key) != len(value):

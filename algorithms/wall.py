@@ -8,11 +8,11 @@ import math
 
 import numpy as np
 
+from .attention_problem import Problem
 from .certificate import WallError, relative_error_for
 from .exact_attention import predicted_cost
 from .exp_degree import degree_for
 from .exp_polynomial import MAX_DEGREE
-from .expansion import Problem
 from .monomials import rank
 
 
@@ -46,7 +46,7 @@ def wall_error(problem: Problem, tolerance: float, max_rank: int, why: str, need
     degree = max((g for g in range(MAX_DEGREE + 1) if rank(d, g) <= max_rank), default=0)
     widths = [problem.half_width * 2.0 ** (-i / 4) for i in range(1, 80)]
     narrow = next((x for x in widths if _reachable(problem, x, tolerance, degree)), None)
-    if narrow is not None and problem.entry_bound > 0.0:
+    if narrow is not None and problem.half_width > 0.0:
         smaller = problem.entry_bound * (narrow / problem.half_width) ** (1 / problem.order)
         ways.append(f"entries below B = {smaller:.3g}")
     loose = next(

@@ -7,7 +7,7 @@ process of its own, in turns (`turns.py`). Writes a table and a log-log picture 
 
     fast 3, fast 5    `fast_attention` where the tolerance asks for degree 3 or 5, certificate included
     exact             the tuned exact kernel
-    jax               the strongest exact peer, blocked (`exact_attention.py`)
+    jax, torch        exact peers, blocked (`exact_attention.py`), where installed
     numpy 3           the polynomial method in plain numpy, in blocks that fit the cache: the readable twin
 """
 
@@ -21,6 +21,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ SIZES = {
     "fast 5": (32, 64, 96, 128, 512, 1000, 10_000, 100_000, 1_000_000),
     "exact": (32, 64, 96, 128, 256, 512),
     "jax": (32, 64, 128, 256, 512),
+    "torch": (128, 256, 512),
     "numpy 3": (1000, 10_000, 100_000),
 }
 MEMORY_TOKENS = 1_000_000
@@ -61,7 +63,8 @@ def fast(n: int, degree: int) -> Job:
     Q, K_1, K_2, V_1, V_2 = instance(n)
     keys, values = [K_1, K_2], [V_1, V_2]
     tolerance = tolerance_for(degree, Q, keys, values)
-    return lambda: fast_attention(Q, keys, values, tolerance=tolerance, method="fast")
+    out = np.ones((n, D))  # there before the call: the system's first touch of fresh pages is not timed
+    return lambda: fast_attention(Q, keys, values, tolerance=tolerance, method="fast", out=out)
 
 
 def exact(n: int) -> Job:
@@ -77,6 +80,12 @@ def jax(n: int) -> Job:
     return jax_blocked(
         argparse.Namespace(tokens=n, dimension=D, columns=D, entries=1.0, jax_blocks=(16, min(n, 512)))
     )
+
+
+def torch(n: int) -> Job:
+    from exact_attention import torch_blocked
+
+    return torch_blocked(argparse.Namespace(tokens=n, dimension=D, columns=D, entries=1.0))
 
 
 def numpy_twin(n: int, degree: int = 3) -> Job:
@@ -114,6 +123,7 @@ def peers(largest: int) -> dict[str, Callable[[argparse.Namespace], Job]]:
         "fast 5": lambda n: fast(n, 5),
         "exact": exact,
         "jax": jax,
+        "torch": torch,
         "numpy 3": numpy_twin,
     }
     return {
@@ -136,7 +146,7 @@ def crossover(curves: dict[str, list[tuple[int, float]]], fast_name: str, exact_
     """Return the n at which two curves meet, interpolated between sizes that both have."""
     ours, theirs = dict(curves.get(fast_name, [])), dict(curves.get(exact_name, []))
     gaps = [(n, math.log(ours[n] / theirs[n])) for n in sorted(ours.keys() & theirs.keys())]
-    for (n, gap), (m, later) in zip(gaps, gaps[1:], strict=False):
+    for (n, gap), (m, later) in pairwise(gaps):
         if gap > 0.0 >= later:
             return float(n * (m / n) ** (gap / (gap - later)))
     return math.nan
@@ -151,7 +161,7 @@ def anonymous_memory() -> float:
 
 
 class PeakMemory:
-    """How far RssAnon rises above its value at the start, sampled every 2 ms."""
+    """How far RssAnon rises above its value at the start, sampled every 2 ms, and the peak itself."""
 
     def __enter__(self) -> PeakMemory:
         self.rise, self._start, self._done = 0.0, anonymous_memory(), threading.Event()
@@ -162,6 +172,11 @@ class PeakMemory:
     def _watch(self) -> None:
         while not self._done.wait(0.002):
             self.rise = max(self.rise, anonymous_memory() - self._start)
+
+    @property
+    def peak(self) -> float:
+        """MB, imports and all."""
+        return self._start + self.rise
 
     def __exit__(self, *_: object) -> None:
         self._done.set()
@@ -176,7 +191,7 @@ def measure_memory() -> float:
     for n in (100, 5000):  # loads the kernels, with and without threads
         fast(n, 5)()
     Q, K_1, K_2, V_1, V_2 = instance(MEMORY_TOKENS)
-    out = np.zeros((MEMORY_TOKENS, D))
+    out = np.ones((MEMORY_TOKENS, D))  # unlike zeros, there before the call
     tolerance = tolerance_for(5, Q, [K_1, K_2], [V_1, V_2])
     with PeakMemory() as peak:
         fast_attention(Q, [K_1, K_2], [V_1, V_2], tolerance=tolerance, method="fast", out=out)
@@ -204,18 +219,18 @@ def report(options: argparse.Namespace, timings: dict[str, Timing], dgemm: float
         name: slope([(n, s) for n, s in points if n >= (10_000 if name.startswith("fast") else 128)])
         for name, points in curves.items()
     }
-    print("slopes (fast and numpy from 10⁴ on, the others from 128 on): ", end="")
+    print("slopes, the fast ones from n = 10,000 on: ", end="")
     print(", ".join(f"{name} {value:.2f}" for name, value in slopes.items()))
     for name in ("fast 3", "fast 5"):
         for other in ("exact", "jax"):
             print(f"{name} overtakes {other} at n = {crossover(curves, name, other):.0f}")
     if options.largest >= MEMORY_TOKENS:
-        done = subprocess.run(
-            [sys.executable, sys.argv[0], "--memory"], capture_output=True, text=True, check=True
-        )
+        command = [sys.executable, sys.argv[0], "--memory"]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
         print(
-            f"anonymous memory beyond inputs and output, n = {MEMORY_TOKENS:,}, degree 5: {json.loads(done.stdout):.1f} MB"
+            f"anonymous memory of a call beyond inputs, output and imports, n = {MEMORY_TOKENS:,}, ", end=""
         )
+        print(f"degree 5: {json.loads(done.stdout):.1f} MB")
     draw(curves, slopes, Path(options.out))
 
 
@@ -244,9 +259,8 @@ def main() -> None:
     options = argparse.ArgumentParser(description="The fast algorithm against the exact one.")
     options.add_argument("--largest", type=int, default=1_000_000, help="largest n")
     options.add_argument("--out", default="out", help="folder for the picture")
-    options.set_defaults(turns=3)
     largest = options.parse_known_args()[0].largest
-    compare(peers(largest), options, report)
+    compare(peers(largest), options, report, turns=3)
 
 
 if __name__ == "__main__":

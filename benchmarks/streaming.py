@@ -2,9 +2,9 @@
 
     python benchmarks/streaming.py [--tokens 100000000] [--directory DIR]
 
-Order 2, d = e = 4, float32: queries, keys, values and output are mapped files of 1.6 GB each, made here and removed
-at the end, whatever happens. Resident memory would count mapped pages, so RssAnon is sampled instead. Eight
-rows are checked against sums of exponentials over all the keys, in float64.
+Order 2, d = e = 4, float32: queries, keys, values and output are mapped files of 1.6 GB each, made here and
+removed at the end, whatever happens. Resident memory would count mapped pages, so RssAnon is sampled instead.
+Eight rows are checked against sums of exponentials over all the keys, in float64.
 """
 
 from __future__ import annotations
@@ -69,11 +69,11 @@ def run(folder: Path, tokens: int, d: int, tolerance: float) -> None:
             "attention, s",
             "degree",
             "rank",
-            "anonymous MB",
+            "peak RssAnon, MB",
             "certified error",
             "error in 8 rows",
         ],
-        [[making, seconds, c.degree, c.rank, peak.rise, c.bound, error]],
+        [[making, seconds, c.degree, c.rank, peak.peak, c.bound, error]],
     )
     if error > c.bound:
         sys.exit("The error exceeds the certificate.")

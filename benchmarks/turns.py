@@ -48,6 +48,7 @@ def compare(
     peers: Mapping[str, Peer],
     options: argparse.ArgumentParser,
     report: Callable[[argparse.Namespace, dict[str, Timing], float], None],
+    turns: int = 9,
 ) -> None:
     """Run the script: one turn if ``--turn`` says so, otherwise all of them, then the report.
 
@@ -58,8 +59,10 @@ def compare(
         The script's own options; ``--turns``, ``--peers`` and ``--turn`` are added.
     report : callable
         ``report(options, timings, dgemm)``, with the machine's dgemm rate in GF/s over the same turns.
+    turns : int
+        How many turns there are unless ``--turns`` says otherwise.
     """
-    options.add_argument("--turns", type=int, default=9, help="how often each peer runs (9)")
+    options.add_argument("--turns", type=int, default=turns, help=f"how often each peer runs ({turns})")
     options.add_argument("--peers", nargs="+", choices=list(peers), default=list(peers))
     options.add_argument("--turn", choices=[*peers, "dgemm"], help=argparse.SUPPRESS)
     chosen = options.parse_args()

@@ -35,9 +35,10 @@ def draw_arrows(graph: nx.MultiDiGraph, file: Path) -> None:
     """Draw the graph of arrows: a column of instances by distance from the source, an arrow a reduction."""
     import networkx as nx
 
+    onward = nx.DiGraph((source, target) for source, target in graph.edges() if source != target)
     depth: dict[str, int] = {}
-    for node in nx.topological_sort(graph):
-        depth[node] = max((depth[p] + 1 for p in graph.predecessors(node)), default=0)
+    for node in nx.topological_sort(onward):
+        depth[node] = max((depth[p] + 1 for p in onward.predecessors(node)), default=0)
     rows: dict[int, list[str]] = {}
     for node, column in depth.items():
         rows.setdefault(column, []).append(node)
@@ -59,8 +60,14 @@ def draw_arrows(graph: nx.MultiDiGraph, file: Path) -> None:
     figure.draw_without_rendering()  # the boxes get their sizes, so that arrows can end at them
     for source, target in sorted(set(graph.edges())):
         names = sorted(graph[source][target])
+        if source == target:
+            x, y = place[source]
+            axes.text(x, y + 0.3, "↻ " + ", ".join(names), ha="center", color=BLUE, fontsize=8)
+            continue
         for i, name in enumerate(names):
-            bend = 0.28 * (i - (len(names) - 1) / 2) + 0.12 * (depth[target] - depth[source] - 1)
+            # One that leaves out a column goes around what stands there, above and below in turn.
+            around = depth[target] > depth[source] + 1
+            bend = (0.26 + 0.1 * (i // 2)) * (-1) ** i if around else 0.28 * (i - (len(names) - 1) / 2)
             counting = graph[source][target][name]["counting"]
             _arrow(axes, nodes[source], nodes[target], name, bend, ORANGE if counting else BLUE)
     axes.set_axis_off()

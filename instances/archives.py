@@ -108,7 +108,13 @@ def write_archive(path: str | os.PathLike[str], kind: str, arrays: Arrays, prove
         The members; none may be called kind, provenance or schema, and none may hold objects.
     provenance : Provenance
         What made them.
+
+    Raises
+    ------
+    ValueError
+        If the path does not end in .npz.
     """
+    _check_suffix(path)
     members: dict[str, NDArray[Any]] = {
         **arrays,
         "kind": np.array(kind),
@@ -132,11 +138,12 @@ def read_archive(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, NDA
     Raises
     ------
     ValueError
-        If the file is no whole .npz archive, holds pickled objects, lacks a part of its
-        description, is of another kind, or has a newer schema than this program knows.
+        If the path does not end in .npz, or the file is no whole archive, holds pickled objects, lacks a
+        part of its description, is of another kind, or has a newer schema than this program knows.
     OSError
         If it cannot be opened.
     """
+    _check_suffix(path)
     try:
         members = _read_members(path)
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as damage:
@@ -225,3 +232,8 @@ def _parse_npy(content: bytes) -> NDArray[Any]:
 
 def _little_endian(array: NDArray[Any]) -> NDArray[Any]:
     return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).reshape(array.shape)
+
+
+def _check_suffix(path: str | os.PathLike[str]) -> None:
+    if Path(path).suffix != ".npz":
+        raise ValueError(f"Argument 'path' must end in .npz, not {str(path)!r}.")

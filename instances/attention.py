@@ -22,10 +22,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -114,9 +113,9 @@ class TensorAttention:
         accuracy: float,
         provenance: Provenance = _UNKNOWN,
     ) -> None:
-        q = _reals("query", query)
-        ks = tuple(_reals(f"keys[{t}]", key) for t, key in enumerate(keys))
-        vs = tuple(_reals(f"values[{t}]", value) for t, value in enumerate(values))
+        q = real_matrix("query", query)
+        ks = tuple(real_matrix(f"keys[{t}]", key) for t, key in enumerate(keys))
+        vs = tuple(real_matrix(f"values[{t}]", value) for t, value in enumerate(values))
         _check_shapes(q, ks, vs)
         numbers = {"scale": float(scale), "accuracy": float(accuracy)}
         for name, number in numbers.items():
@@ -181,31 +180,10 @@ class TensorAttention:
         OSError
             If the file cannot be opened.
         """
-        _check_suffix(path)
-        members, provenance = read_archive(path, _KIND)
-        places = range(1, sum(name.startswith("keys_") for name in members) + 1)
-        expected = {
-            "query",
-            "scale",
-            "accuracy",
-            *(f"{side}_{t}" for side in ("keys", "values") for t in places),
-        }
-        require_members(path, members, expected)
-
-        def matrices(side: str) -> list[NDArray[Any]]:
-            return [take(path, members, f"{side}_{t}", "f8", 2) for t in places]
-
-        query = take(path, members, "query", "f8", 2)
-        scale, accuracy = (float(take(path, members, name, "f8", 0)) for name in ("scale", "accuracy"))
-        keys, values = matrices("keys"), matrices("values")
-        try:
-            return TensorAttention(query, keys, values, scale, accuracy, provenance)
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from error
+        return attention_in(path, *read_archive(path, _KIND))
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write the instance to a .npz archive, atomically; the same instance gives the same bytes."""
-        _check_suffix(path)
         write_archive(path, _KIND, self._members(), self.provenance)
 
     def _members(self) -> dict[str, NDArray[Any]]:
@@ -238,7 +216,36 @@ class TensorAttention:
         return TensorAttention, fields
 
 
-def _reals(name: str, entries: ArrayLike) -> Reals:
+def attention_in(
+    path: str | os.PathLike[str], members: Mapping[str, NDArray[Any]], provenance: Provenance, *others: str
+) -> TensorAttention:
+    """Make the instance that an archive's members hold, beside the other members named.
+
+    Raises
+    ------
+    ValueError
+        If a member is missing, unknown or of another dtype, or they are no instance; names the file.
+    """
+    places = range(1, sum(name.startswith("keys_") for name in members) + 1)
+    sides = {side: [f"{side}_{t}" for t in places] for side in ("keys", "values")}
+    require_members(path, members, {"query", "scale", "accuracy", *sides["keys"], *sides["values"], *others})
+    query = take(path, members, "query", "f8", 2)
+    keys, values = ([take(path, members, name, "f8", 2) for name in names] for names in sides.values())
+    scale, accuracy = (float(take(path, members, name, "f8", 0)) for name in ("scale", "accuracy"))
+    try:
+        return TensorAttention(query, keys, values, scale, accuracy, provenance)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def real_matrix(name: str, entries: ArrayLike) -> Reals:
+    """Copy a matrix of finite real numbers, read-only.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Naming the argument, and the first entry that is not finite.
+    """
     array = np.asarray(entries)
     if array.ndim != 2:
         raise ValueError(f"Argument {name!r} must be 2-D, not have shape {array.shape}.")
@@ -279,8 +286,3 @@ def _check_shapes(query: Reals, keys: tuple[Reals, ...], values: tuple[Reals, ..
                 f"Argument 'values[{t}]' must have at least one column and as many as 'values[0]', "
                 f"{values[0].shape[1]}, not {value.shape[1]}."
             )
-
-
-def _check_suffix(path: str | os.PathLike[str]) -> None:
-    if Path(path).suffix != ".npz":
-        raise ValueError(f"Argument 'path' must end in .npz, not {str(path)!r}.")

@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .archives import content_hash, read_archive, require_members, take, write_archive
-from .attention import AttentionSize, Reals, TensorAttention, _check_suffix
+from .archives import content_hash, read_archive, take, write_archive
+from .attention import AttentionSize, Reals, TensorAttention, attention_in, real_matrix
 from .provenance import Provenance
 
 _KIND = "attention_gradient"
@@ -65,16 +65,10 @@ class AttentionGradient:
     upstream: Reals
 
     def __init__(self, attention: TensorAttention, upstream: ArrayLike) -> None:
-        given = np.asarray(upstream)
-        if given.dtype.kind not in "fiub":
-            raise TypeError(f"Argument 'upstream' must hold real numbers, not {given.dtype}.")
+        reals = real_matrix("upstream", upstream)
         shape = (len(attention.query), attention.columns)
-        if given.shape != shape:
-            raise ValueError(f"Argument 'upstream' must have shape {shape}, not {given.shape}.")
-        reals: Reals = np.array(given, dtype=np.float64, order="C")
-        if not np.isfinite(reals).all():
-            raise ValueError("Argument 'upstream' must be finite.")
-        reals.setflags(write=False)
+        if reals.shape != shape:
+            raise ValueError(f"Argument 'upstream' must have shape {shape}, not {reals.shape}.")
         object.__setattr__(self, "attention", attention)
         object.__setattr__(self, "upstream", reals)
 
@@ -101,23 +95,16 @@ class AttentionGradient:
     @staticmethod
     def read(path: str | os.PathLike[str]) -> AttentionGradient:
         """Read an instance from a .npz archive; raises as `TensorAttention.read` does."""
-        _check_suffix(path)
         members, provenance = read_archive(path, _KIND)
-        places = range(1, sum(name.startswith("keys_") for name in members) + 1)
-        matrices = [f"{side}_{t}" for side in ("keys", "values") for t in places]
-        require_members(path, members, {"query", "upstream", "scale", "accuracy", *matrices})
-        arrays = {name: take(path, members, name, "f8", 2) for name in ("query", "upstream", *matrices)}
-        scale, accuracy = (float(take(path, members, name, "f8", 0)) for name in ("scale", "accuracy"))
-        keys, values = ([arrays[f"{side}_{t}"] for t in places] for side in ("keys", "values"))
+        attention = attention_in(path, members, provenance, "upstream")
+        upstream = take(path, members, "upstream", "f8", 2)
         try:
-            attention = TensorAttention(arrays["query"], keys, values, scale, accuracy, provenance)
-            return AttentionGradient(attention, arrays["upstream"])
+            return AttentionGradient(attention, upstream)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write the instance to a .npz archive, atomically; the same instance gives the same bytes."""
-        _check_suffix(path)
         write_archive(path, _KIND, self._members(), self.provenance)
 
     def _members(self) -> dict[str, NDArray[Any]]:

@@ -14,15 +14,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import entry_points
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from ..instances.answer import Answer
 from ..instances.attention import TensorAttention
 from .counting import counting_encoding
 from .encoding import signed_encoding
+from .gap import distributed_pcp
 from .gradient import doubled_keys, integrated_gradient
 from .reduction import Claim, Reduction, Size, chain, run
+from .sparsification import sparsify
 from .splitting import split_and_list
+from .threshold_encodings import complement_encoding, threshold_encoding
 from .trace import Hop, traced
 
 if TYPE_CHECKING:
@@ -31,19 +35,23 @@ if TYPE_CHECKING:
 Arrow = Reduction[Any, Any, Any, Any, Any]
 
 BUILT_IN: tuple[Arrow, ...] = (
+    sparsify,
     split_and_list,
     signed_encoding,
     counting_encoding,
+    distributed_pcp,
+    threshold_encoding,
+    complement_encoding,
     doubled_keys,
     integrated_gradient,
 )
-_GRADIENT = ("split_and_list", "signed_encoding", "doubled_keys")
-_INTEGRAL = ("split_and_list", "signed_encoding", "integrated_gradient")
 ALIASES: dict[str, dict[bool, tuple[str, ...]]] = {
     # name: {counting?: the arrows}
     "direct": {False: ("split_and_list", "signed_encoding"), True: ("split_and_list", "counting_encoding")},
-    "gradient": {False: _GRADIENT, True: _GRADIENT},  # that they do not count is said by name
-    "gradient-integral": {False: _INTEGRAL, True: _INTEGRAL},
+    "gap": {False: ("sparsify", "split_and_list", "distributed_pcp", "threshold_encoding")},
+    "gap-complement": {False: ("sparsify", "split_and_list", "distributed_pcp", "complement_encoding")},
+    "gradient": {False: ("split_and_list", "signed_encoding", "doubled_keys")},
+    "gradient-integral": {False: ("split_and_list", "signed_encoding", "integrated_gradient")},
 }
 
 
@@ -68,7 +76,7 @@ def graph() -> nx.MultiDiGraph:
 
     Examples
     --------
-    >>> sorted(graph().edges(keys=True))[0]
+    >>> sorted(graph().edges(keys=True))[1]
     ('CNF', 'OrthogonalVectors', 'split_and_list')
     """
     import networkx as nx
@@ -153,6 +161,8 @@ def find_path(via: str, source: type, *, counting: bool = False, **options: Any)
     """
     known = arrows()
     if via in ALIASES:
+        if counting not in ALIASES[via]:
+            raise ValueError(f"Argument 'via' must name arrows that keep counts; {via!r} decides only.")
         names = ALIASES[via][counting]
         starts = [i for i, name in enumerate(names) if known[name].contract.source is source]
         names = names[starts[0] :] if starts else names
@@ -174,6 +184,9 @@ def paths(
 ) -> Iterator[tuple[str, ...]]:
     """Yield every simple path from `source` to `target`, shortest first, as arrow names.
 
+    A path visits no kind of instance twice, but for one arrow from a kind to itself, such as
+    ``sparsify``, which may stand before it leaves that kind.
+
     Raises
     ------
     ValueError
@@ -185,13 +198,21 @@ def paths(
     for argument, name in (("source", source), ("target", target)):
         if name not in whole:
             raise ValueError(f"Argument {argument!r} must be one of {sorted(whole)}, not {name!r}.")
-    found = nx.all_simple_edge_paths(whole, source, target)
+    found = [
+        [edge for pair in zip(loops, edges, strict=True) for edge in pair if edge is not None]
+        for edges in nx.all_simple_edge_paths(whole, source, target)
+        for loops in product(*([None, *_loops(whole, node)] for node, _, _ in edges))
+    ]
     for edges in sorted(found, key=len):
         contracts = [whole.edges[edge]["arrow"].contract for edge in edges]
         if contracts[-1].counting == counting and all(
             not c.counting and (c.parsimonious or not counting) for c in contracts[:-1]
         ):
             yield tuple(name for _, _, name in edges)
+
+
+def _loops(whole: nx.MultiDiGraph, node: str) -> list[tuple[str, str, str]]:
+    return [(node, node, name) for name in whole.get_edge_data(node, node, default={})]
 
 
 def _fit(path: tuple[Arrow, ...], source: type, counting: bool) -> None:

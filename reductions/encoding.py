@@ -28,9 +28,9 @@ marker     a coordinate that makes a mixture of real and rest tokens cost one vi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import product
 from math import log, prod
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -47,13 +47,14 @@ ACCURACY = 0.17
 
 Floats = npt.NDArray[np.float64]
 Reply = Floats | Undecided
+Rows = npt.NDArray[np.intp]
+Ask = Callable[[Rows, list[Rows]], TensorAttention]
 
 
 def _claim(size: VectorsSize, *, beta: float | None = None) -> Claim:
-    calls = 1 + sum((n - 1).bit_length() for n in size.sets[1:] if n)
     beta = decision_beta(size.sets) if beta is None else beta
     target = encoded_size(size, beta, ACCURACY)
-    return Claim(calls=calls, target=target, exact=frozenset({"n", "tuples", "d", "eps"}))
+    return Claim(calls=search_calls(size.sets), target=target, exact=frozenset({"n", "tuples", "d", "eps"}))
 
 
 @reduction(
@@ -98,10 +99,29 @@ def signed_encoding(
     >>> run(signed_encoding(vectors), exact)
     Yes(witness=(1, 0))
     """
-    rows, *keys = [np.arange(n) for n in vectors.sizes]
-    if 0 in vectors.sizes:
+    return (yield from find_tuple(vectors.sizes, lambda rows, keys: _ask(vectors, rows, keys, beta)))
+
+
+def find_tuple(sizes: tuple[int, ...], ask: Ask) -> Steps[TensorAttention, Reply, Answer]:
+    """Decide whether some tuple says yes, and find one by halving key sets.
+
+    Parameters
+    ----------
+    sizes : tuple of int
+        The number of vectors in each set.
+    ask : callable
+        ``ask(rows, keys)`` makes the instance for some rows of the first set and of each other set;
+        at accuracy 0.17 its output decides every row, see `decisive_row`.
+
+    Yields
+    ------
+    TensorAttention
+        One instance for all rows; then, if some row says yes, Σ_t ⌈log2 N_t⌉ for that row.
+    """
+    rows, *keys = [np.arange(n) for n in sizes]
+    if 0 in sizes:
         return No()
-    found = decisive_row((yield _ask(vectors, rows, keys, beta)), len(rows))
+    found = decisive_row((yield ask(rows, keys)), len(rows))
     if not isinstance(found, int):
         return found
     row = rows[found : found + 1]
@@ -109,7 +129,7 @@ def signed_encoding(
         while len(listed) > 1:
             first, second = np.array_split(listed, 2)
             keys[t] = first
-            found = decisive_row((yield _ask(vectors, row, keys, beta)), 1)
+            found = decisive_row((yield ask(row, keys)), 1)
             if isinstance(found, Undecided):
                 return found
             listed = first if isinstance(found, int) else second
@@ -117,30 +137,43 @@ def signed_encoding(
     return Yes((int(row[0]), *(int(listed[0]) for listed in keys)))
 
 
+def search_calls(sizes: tuple[int, ...]) -> int:
+    """Count the calls of `find_tuple`, at most."""
+    return 1 + sum((n - 1).bit_length() for n in sizes[1:] if n)
+
+
 def decision_beta(sizes: tuple[int, ...]) -> float:
     """Inverse temperature at which 0.17 decides: β = ln(8 Π(N_t+1)), the product over the key sets."""
     return log(8 * prod(n + 1 for n in sizes[1:]))
 
 
-def encoded_size(size: VectorsSize, beta: float, accuracy: float, weighted: bool = False) -> AttentionSize:
+def encoded_size(
+    size: VectorsSize, beta: float, accuracy: float, weighted: bool = False, *, copies: int = 1
+) -> AttentionSize:
     """Size of the encoding of k-OV of `size` at inverse temperature `beta`; see `encode`."""
     order = len(size.sets)
-    dimension = max(1, size.dimension + 2 ** (order - 1) - 2 + weighted)
+    dimension = max(1, size.dimension + copies * (2 ** (order - 1) - 2) + weighted)
     tokens = (size.sets[0], *(n + 1 for n in size.sets[1:]))
     return AttentionSize(tokens, dimension, 2, (beta * dimension) ** (1 / order), accuracy)
 
 
 def encode(
-    vectors: OrthogonalVectors, beta: float, accuracy: float, log_rest: Floats | None = None
+    vectors: OrthogonalVectors,
+    beta: float,
+    accuracy: float,
+    log_rest: Floats | None = None,
+    *,
+    copies: int = 1,
 ) -> TensorAttention:
     """Write `vectors` as an attention instance at inverse temperature `beta`.
 
     With `log_rest`, of shape (N_1,), row i's all-rest tuple gets that logit instead of 0, at
-    most β, for one more coordinate: then S_i = exp(log_rest_i) O_0/O_1.
+    most β, for one more coordinate: then S_i = exp(log_rest_i) O_0/O_1. With `copies` of every
+    marker coordinate a mixture of real and rest tokens costs that many violations.
     """
     order = vectors.order
-    mixtures = [p for p in product((0, 1), repeat=order - 1) if 0 < sum(p) < order - 1]
-    size = encoded_size(vectors.size, beta, accuracy, weighted=log_rest is not None)
+    mixtures = [p for p in product((0, 1), repeat=order - 1) if 0 < sum(p) < order - 1] * copies
+    size = encoded_size(vectors.size, beta, accuracy, weighted=log_rest is not None, copies=copies)
     d, B = size.dimension, size.entry_bound
     m, markers = vectors.dimension, slice(vectors.dimension, vectors.dimension + len(mixtures))
 
@@ -157,10 +190,8 @@ def encode(
         key[-1, markers] = [1 - p[t] for p in mixtures]
         if log_rest is not None:
             key[-1, -1] = 1
-        value = np.zeros((len(real) + 1, 2))
-        value[:-1, 0] = value[-1, 1] = 1
         keys.append(B * key)
-        values.append(value)
+        values.append(real_or_rest(len(real)))
     return TensorAttention(
         query=-B * query,
         keys=tuple(keys),
@@ -169,6 +200,13 @@ def encode(
         accuracy=accuracy,
         provenance=Provenance(f"signed encoding at beta={beta:.6g} of {vectors.provenance.maker}"),
     )
+
+
+def real_or_rest(count: int) -> Floats:
+    """Value columns that tell `count` real tokens from the rest token after them, shape (count + 1, 2)."""
+    value = np.zeros((count + 1, 2))
+    value[:-1, 0] = value[-1, 1] = 1
+    return value
 
 
 def checked_output(reply: Reply, rows: int, accuracy: float) -> Reply:
@@ -210,9 +248,7 @@ def decisive_row(reply: Reply, rows: int) -> int | No | Undecided:
     return int(yes.argmax()) if yes.any() else No()
 
 
-def _ask(
-    vectors: OrthogonalVectors, rows: npt.NDArray[Any], keys: list[npt.NDArray[Any]], beta: float | None
-) -> TensorAttention:
+def _ask(vectors: OrthogonalVectors, rows: Rows, keys: list[Rows], beta: float | None) -> TensorAttention:
     chosen = (
         vectors.sets[0][rows],
         *(s[listed] for s, listed in zip(vectors.sets[1:], keys, strict=True)),

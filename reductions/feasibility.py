@@ -8,6 +8,7 @@ from math import prod
 
 from ..algorithms.exact_attention import predicted_cost
 from ..instances.attention import AttentionSize
+from ..instances.max_inner_product import GapSize
 from ..instances.orthogonal_vectors import VectorsSize
 from .arrows import Path
 from .reduction import Claim, Size
@@ -36,13 +37,16 @@ def predict(path: Path, size: Size) -> Prediction:
         target = claim.target
         if isinstance(target, VectorsSize):
             memory += 2.0 * sum(target.sets) * max(1, target.dimension)
+        elif isinstance(target, GapSize):
+            # Both the lasting part and the instance of one message.
+            memory += 3.0 * sum(target.sets) * max(1, target.dimension)
         elif isinstance(target, AttentionSize):
             cost = predicted_cost(target.tokens, target.dimension, target.columns)
             whole = _whole_calls(path, i, claim)
             seconds += runs * whole * cost.seconds
             memory += 3 * 8.0 * sum(target.tokens) * (target.dimension + target.columns) + cost.bytes
             tuples = prod(float(n) for n in target.tokens)
-        runs *= claim.calls
+        runs *= min(claim.calls, 10**9)  # beyond that it is years in any case, and floats overflow
     return Prediction(seconds, memory, tuples)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cubicwall.algorithms.exact_attention import attention
 from cubicwall.algorithms.oracles import exact
 from cubicwall.cli import main
 from cubicwall.instances.attention import TensorAttention
@@ -333,5 +334,75 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
 
 
 def test_threads_change_no_answer(cubicwall: Run) -> None:
-    assert cubicwall("solve", "sat.cnf", "--threads", "1").code == 10
+    command = [sys.executable, "-m", "cubicwall", "solve", "sat.cnf", "--threads", "1"]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 10
     one_line(cubicwall("solve", "sat.cnf", "--threads", "0"), "threads")
+
+
+def arrays(order: int = 3, n: int = 200, bound: float = 1.0) -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    names = ["Q", *(f"{side}{t}" for side in "KV" for t in range(1, order))]
+    return {name: rng.uniform(-bound, bound, (n, 4)) for name in names}
+
+
+def test_attend_writes_the_output_and_a_certificate(cubicwall: Run) -> None:
+    made = arrays()
+    np.savez("in.npz", **made)
+    result = cubicwall("attend", "in.npz", "-o", "out.npz", "--tolerance", "1e-4", "--method", "fast")
+    assert result.code == 0
+    with np.load("out.npz", allow_pickle=False) as archive:
+        output, certificate = archive["output"], json.loads(str(archive["certificate"]))
+    expected = attention(made["Q"], [made["K1"], made["K2"]], [made["V1"], made["V2"]])
+    assert np.abs(output - expected).max() <= certificate["bound"] <= 1e-4
+    assert "rank" in result.out
+
+
+def test_attend_takes_npy_files_and_instances(cubicwall: Run) -> None:
+    made = arrays(order=2)
+    for name, array in made.items():
+        np.save(f"{name}.npy", array)
+    document = cubicwall("attend", "Q.npy", "K1.npy", "V1.npy", "-o", "out.npz", "--json").json
+    assert document["certificate"]["bound"] <= 1e-6
+    instance = TensorAttention(made["Q"], [made["K1"]], [made["V1"]], scale=0.25, accuracy=1e-3)
+    instance.write("instance.npz")
+    planned = cubicwall("attend", "instance.npz", "--explain", "--json").json
+    assert planned["order"] == 2
+    assert planned["exact_seconds"] > 0
+
+
+def test_attend_names_the_wall_and_bad_input(cubicwall: Run) -> None:
+    np.savez("large.npz", **arrays(bound=9.0))
+    one_line(
+        cubicwall("attend", "large.npz", "-o", "o.npz", "--method", "fast"),
+        "B = ",
+        "b = B/",
+        "What would work",
+    )
+    assert cubicwall("attend", "large.npz", "-o", "o.npz").code == 0
+    np.savez("nan.npz", **{**arrays(), "K1": np.full((200, 4), np.nan)})
+    one_line(cubicwall("attend", "nan.npz", "-o", "o.npz"), "keys[0]", "NaN")
+    np.savez("short.npz", Q=np.ones((3, 2)))
+    one_line(cubicwall("attend", "short.npz", "-o", "o.npz"), "short.npz", "K1")
+    one_line(cubicwall("attend", "large.npz"), "output")
+    one_line(cubicwall("attend", "large.npz", "-o", "o.txt"), "o.txt")
+    one_line(cubicwall("attend", "large.npz", "-o", "o.npz", "--tolerance", "-1"), "tolerance", "-1")
+    one_line(cubicwall("attend", "large.npz", "-o", "o.npz", "--method", "quick"), "method", "quick")
+    one_line(cubicwall("attend", "missing.npz", "-o", "o.npz"), "missing.npz")
+
+
+def test_the_fast_oracle_gives_up_at_the_wall_and_never_guesses(cubicwall: Run) -> None:
+    result = cubicwall("solve", "sat.cnf", "--oracle", "fast")
+    assert result.code in (0, 10)
+    if result.code == 0:
+        assert result.out.startswith("s UNKNOWN")
+        assert "b = B/" in result.out
+    cubicwall("generate", "unsat", "-n", "15", "-r", "4", "-o", "larger.cnf")
+    beyond = cubicwall("solve", "larger.cnf", "--oracle", "fast")
+    assert (beyond.code, beyond.out.splitlines()[0]) == (0, "s UNKNOWN")
+
+
+@pytest.mark.parametrize("via", ["gradient", "gap"])
+def test_longer_paths_answer_too(cubicwall: Run, via: str) -> None:
+    assert cubicwall("solve", "sat.cnf", "--via", via, "--check").code == 10
+    assert cubicwall("solve", "unsat.cnf", "--via", via, "--check").code == 20
+    one_line(cubicwall("count", "sat.cnf", "--via", via), "decides only")

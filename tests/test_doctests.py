@@ -20,6 +20,7 @@ PARTS = {
     "cli",
     "console",
     "generating",
+    "attending",
 }
 MODULES = sorted(
     module.name

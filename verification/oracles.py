@@ -21,7 +21,7 @@ from importlib import import_module
 import numpy as np
 import numpy.typing as npt
 
-from ..algorithms.oracles import exact
+from ..algorithms.oracles import exact, fast
 from ..instances.attention import TensorAttention
 
 Floats = npt.NDArray[np.float64]
@@ -112,7 +112,8 @@ def named_oracle(
     Parameters
     ----------
     name : str
-        ``exact``; ``adversarial`` (the strategy ``toward``) or ``adversarial:STRATEGY``; or
+        ``exact``; ``fast``, which gives up where the wall stops it; ``adversarial`` (the
+        strategy ``toward``) or ``adversarial:STRATEGY``; or
         ``MODULE:FUNCTION``, a function of a `TensorAttention` that returns its output, in a module
         that can be imported from the working directory.
     seed : int
@@ -131,6 +132,8 @@ def named_oracle(
 
     if name == "exact":
         return truth
+    if name == "fast":
+        return fast
     kind, _, rest = name.partition(":")
     if kind == "adversarial":
         return adversarial(rest or "toward", rng=np.random.default_rng(seed), truth=truth)
@@ -140,7 +143,8 @@ def named_oracle(
 def _outside(module: str, function: str) -> Callable[[TensorAttention], object]:
     if not (module and function):
         raise ValueError(
-            f"Argument 'oracle' must be exact, adversarial[:STRATEGY] or MODULE:FUNCTION, not {module!r}."
+            f"Argument 'oracle' must be exact, fast, adversarial[:STRATEGY] or MODULE:FUNCTION, "
+            f"not {module!r}."
         )
     if "" not in sys.path:
         sys.path.insert(0, "")

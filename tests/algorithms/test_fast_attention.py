@@ -240,6 +240,14 @@ def test_wall_error_where_float64_has_too_few_digits_names_no_rank():
     assert wall.value.rank is None
 
 
+def test_wall_error_where_storing_float32_costs_more_than_the_tolerance():
+    ones = np.ones((4, 2), dtype=np.float32)
+    values = np.arange(4, dtype=np.float32)[:, None]
+    with pytest.raises(WallError, match="storing the output alone"):
+        fast_attention(ones, [ones], [values], tolerance=1e-9, method="fast")
+    assert not fast_attention(ones, [ones], [values], tolerance=1e-9).certificate.met
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("order", [2, 3])
 def test_mapped_files_give_the_answer_of_arrays(tmp_path: Path, dtype, order):

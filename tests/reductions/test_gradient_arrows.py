@@ -201,7 +201,7 @@ def test_the_graph_leads_from_sat_to_the_gradient_by_both_arrows() -> None:
 
 
 def test_counting_by_gradients_is_refused_by_name() -> None:
-    with pytest.raises(ValueError, match="signed_encoding decides only"):
+    with pytest.raises(ValueError, match="'gradient' decides only"):
         find_path("gradient", CNF, counting=True)
 
 
