@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PACKAGES := instances algorithms reductions verification experiments
-MODULES := cubicwall cubicwall.cli cubicwall.console cubicwall.attending cubicwall.generating cubicwall.__main__
+MODULES := cubicwall cubicwall.cli cubicwall.console cubicwall.attending cubicwall.generating cubicwall.transforming cubicwall.__main__
 WORKERS ?= 2
 # The root is a package: with tests/ as rootdir pytest does not try to import it by the name of its folder.
 PYTEST := $(BIN)/pytest -c pyproject.toml --rootdir tests tests -n $(WORKERS) --dist worksteal

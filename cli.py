@@ -11,6 +11,7 @@ from .attending import attend
 from .console import BrokenPromiseError, Output, run_app, verb
 from .generating import generate_app
 from .instances.provenance import VERSION
+from .transforming import transformer
 
 if TYPE_CHECKING:
     from .instances.answer import Answer
@@ -24,6 +25,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 verb(app)(attend)
+verb(app)(transformer)
 app.add_typer(generate_app, name="generate", help="Make an instance: formulas and orthogonal vectors.")
 
 File = Annotated[

@@ -19,18 +19,24 @@ References: [MLT24], docs/MATH.md section 4.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .attention_gradient import attention_gradient
+from .blas_threads import side_by_side
 from .exact_attention import attention
 
 Reals = NDArray[np.float64]
 UNIT = 2.0**-53
 
-_BLOCK = 512  # tokens of a block of logits
+Pairs = list[tuple[slice, list[slice]]]
+"""Blocks of rows, each with the blocks of columns that it sees."""
+
+_BLOCK = 256  # tokens of a block of logits: half a megabyte
+_PARTS = 4  # rows are dealt out to so many tasks, whatever the number of threads
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,8 +213,7 @@ def _rounding(query: Reals, keys: tuple[Reals, ...], scale: float) -> float:
     return (2 * (d + 2 * len(keys) + 8) * (1.0 + reach) + 64.0 + float(n) ** len(keys)) * UNIT
 
 
-def _pairs(n: int, m: int, causal: bool) -> list[tuple[slice, list[slice]]]:
-    """Blocks of rows, each with the blocks of columns it sees."""
+def _pairs(n: int, m: int, causal: bool) -> Pairs:
     rows = [slice(a, min(a + _BLOCK, n)) for a in range(0, n, _BLOCK)]
     columns = [slice(a, min(a + _BLOCK, m)) for a in range(0, m, _BLOCK)]
     return [(row, [c for c in columns if not causal or c.start <= row.start]) for row in rows]
@@ -224,7 +229,19 @@ def _logits(Q: Reals, K: Reals, scale: float, row: slice, column: slice, causal:
 def _output(Q: Reals, K: Reals, V: Reals, scale: float, causal: bool) -> tuple[Reals, Reals]:
     """Attention with a running maximum, and the logarithms of the denominators."""
     output, lse = np.empty((len(Q), V.shape[1])), np.empty((len(Q), 1))
-    for row, columns in _pairs(len(Q), len(K), causal):
+    pairs = _pairs(len(Q), len(K), causal)
+
+    def rows(part: int) -> None:
+        _output_rows(Q, K, V, scale, causal, pairs[part::_PARTS], output, lse)
+
+    side_by_side(*(partial(rows, part) for part in range(_PARTS)))
+    return output, lse
+
+
+def _output_rows(
+    Q: Reals, K: Reals, V: Reals, scale: float, causal: bool, pairs: Pairs, output: Reals, lse: Reals
+) -> None:
+    for row, columns in pairs:
         high = np.full((row.stop - row.start, 1), -np.inf)
         mass, total = np.zeros_like(high), np.zeros((len(high), V.shape[1]))
         for column in columns:
@@ -237,15 +254,28 @@ def _output(Q: Reals, K: Reals, V: Reals, scale: float, causal: bool) -> tuple[R
             total = total * shrink + E @ V[column]
             high = higher
         output[row], lse[row] = total / mass, high + np.log(mass)
-    return output, lse
 
 
 def _gradient(head: Head, G: Reals, carried: Reals, causal: bool) -> tuple[Reals, Reals, Reals]:
     """One more sweep over the pairs: w = P∘(G Vᵀ - δ) and its three products."""
+    pairs = _pairs(len(head.query), len(head.keys[0]), causal)
+    by_query = np.zeros((len(head.query), carried.shape[1]))
+
+    def rows(part: int) -> tuple[Reals, Reals]:
+        return _gradient_rows(head, G, carried, causal, pairs[part::_PARTS], by_query)
+
+    found = side_by_side(*(partial(rows, part) for part in range(_PARTS)))
+    by_key, by_value = (np.sum(side, axis=0) for side in zip(*found, strict=True))
+    return head.scale * by_query, head.scale * by_key, by_value
+
+
+def _gradient_rows(
+    head: Head, G: Reals, carried: Reals, causal: bool, pairs: Pairs, by_query: Reals
+) -> tuple[Reals, Reals]:
     Q, K, V, scale = head.query, head.keys[0], head.values[0], head.scale
     delta = (G * head.output).sum(axis=1, keepdims=True)
-    by_query, by_key, by_value = np.zeros((len(Q), carried.shape[1])), np.zeros_like(K), np.zeros_like(V)
-    for row, columns in _pairs(len(Q), len(K), causal):
+    by_key, by_value = np.zeros_like(K), np.zeros_like(V)
+    for row, columns in pairs:
         for column in columns:
             S = _logits(Q, K, scale, row, column, causal)
             S -= head.kept[row]
@@ -256,4 +286,4 @@ def _gradient(head: Head, G: Reals, carried: Reals, causal: bool) -> tuple[Reals
             W *= P
             by_query[row] += W @ carried[column]
             by_key[column] += W.T @ Q[row]
-    return scale * by_query, scale * by_key, by_value
+    return by_key, by_value

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
+from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.figure import Figure
 
 from ..instances.archives import atomic_write
@@ -22,13 +23,27 @@ BLUE, ORANGE, GREY = "#1f6f9f", "#c8501e", "#777777"
 
 def save(figure: Figure, file: Path) -> None:
     """Write `figure` to `file`, whole or not at all; the same figure gives the same bytes of SVG."""
+    kind = picture_kind(file)
+    with mpl.rc_context({"svg.hashsalt": "cubicwall"}), atomic_write(file) as stream:
+        figure.savefig(stream, format=kind, metadata={"Date": None} if kind == "svg" else None)
+
+
+def picture_kind(file: Path) -> str:
+    """Return what kind of picture a file is to be; called before long work, it loses nothing.
+
+    Raises
+    ------
+    ValueError
+        If the suffix names no picture, or the folder is not there.
+    """
     kind = file.suffix.lstrip(".") or "svg"
-    if kind not in figure.canvas.get_supported_filetypes():
+    if kind not in FigureCanvasBase.get_supported_filetypes():
         raise ValueError(
             f"Argument 'file' must end in a picture's suffix such as .svg or .png, not {str(file)!r}."
         )
-    with mpl.rc_context({"svg.hashsalt": "cubicwall"}), atomic_write(file) as stream:
-        figure.savefig(stream, format=kind, metadata={"Date": None} if kind == "svg" else None)
+    if not file.parent.is_dir():
+        raise ValueError(f"Argument 'file' must be in a folder that exists, not {str(file.parent)!r}.")
+    return kind
 
 
 def draw_arrows(graph: nx.MultiDiGraph, file: Path) -> None:

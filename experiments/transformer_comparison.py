@@ -28,6 +28,8 @@ from ..instances.transformer import Transformer, random_transformer
 
 Reals = NDArray[np.float64]
 
+_PER_PAIR = 1.6e-8  # seconds, forward and reverse: `benchmarks/transformer.py` measures it
+
 
 @dataclass
 class Clocked:
@@ -141,6 +143,18 @@ def drawn_problem(
     X, target = rng.uniform(-1, 1, (2, n, width))
     guide: Attention = ExactAttention(causal) if n <= 4096 else FastAttention(causal, 1e-3)
     return Problem(renormalised(model, X, B, guide), X, mean_square(target))
+
+
+def exact_cost(problem: Problem) -> float:
+    """Predict the seconds of an exact gradient on two cores, forward pass included.
+
+    Examples
+    --------
+    >>> exact_cost(drawn_problem(2, layers=1)) < 1.0
+    True
+    """
+    n, model = len(problem.tokens), problem.model
+    return _PER_PAIR * n**2 * len(model.layers) * model.heads / (2 if model.causal else 1)
 
 
 @dataclass(frozen=True)

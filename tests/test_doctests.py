@@ -21,6 +21,7 @@ PARTS = {
     "console",
     "generating",
     "attending",
+    "transforming",
 }
 MODULES = sorted(
     module.name

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 from cubicwall.algorithms.attention_gradient import attention_gradient
+from cubicwall.algorithms.attention_layers import Attention
+from cubicwall.algorithms.causal_attention import FastAttention
 from cubicwall.algorithms.exact_attention import attention
 from cubicwall.algorithms.fast_attention import fast_attention
 from cubicwall.algorithms.fast_gradient import fast_gradient
+from cubicwall.algorithms.tensor_layers import FastTensorAttention
 from cubicwall.algorithms.vectors import count_orthogonal, first_orthogonal
 from cubicwall.instances.orthogonal_vectors import OrthogonalVectors
 
@@ -26,6 +29,16 @@ def main() -> None:
         vectors = OrthogonalVectors([np.ones((3, 4), dtype=np.uint8)] * order)
         first_orthogonal(vectors)
         count_orthogonal(vectors)
+    for causal in (True, False):
+        layers(FastAttention(causal, 1e-3), 1)
+    layers(FastTensorAttention(1e-2), 2)
+
+
+def layers(attention: Attention, keys: int) -> None:
+    """Go through a layer's head, forward and back."""
+    tokens = np.linspace(-0.5, 0.5, 1200).reshape(600, 2)
+    head = attention.forward(tokens, (tokens,) * keys, (tokens,) * keys, 0.5)
+    attention.backward(head, tokens, tokens if keys == 1 else None)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import typer
 from cubicwall.console import Output, verb
-from cubicwall.deep_cli import transformer
 from cubicwall.experiments.transformer import (
     TimeRow,
     crossover,
@@ -21,6 +20,7 @@ from cubicwall.experiments.transformer import (
 )
 from cubicwall.experiments.transformer_comparison import compared, drawn_problem
 from cubicwall.experiments.transformer_figures import draw_depth, draw_layers, draw_times
+from cubicwall.transforming import transformer
 from typer.testing import CliRunner
 
 
@@ -100,14 +100,16 @@ def invoke(*arguments: str) -> Any:
 
 
 def test_the_verb_prints_a_line_a_layer_and_draws(tmp_path: Path) -> None:
-    done = invoke("-n", "300", "--layers", "2", "--heads", "2", "--full", "--figure", str(tmp_path / "a.svg"))
+    done = invoke("-n", "300", "--layers", "2", "--heads", "2", "--full", "-o", str(tmp_path / "a.svg"))
     assert done.exit_code == 0, done.output
     assert "claimed" in done.output
     assert (tmp_path / "a.svg").exists()
 
 
-def test_the_verb_speaks_json_without_nan() -> None:
-    done = invoke("-n", "9000", "--layers", "1", "--width", "4", "--tolerance", "1e-2", "--json")
+def test_the_verb_speaks_json_without_nan(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("cubicwall.transforming.PATIENT", 0.0)
+    monkeypatch.chdir(tmp_path)
+    done = invoke("-n", "3000", "--layers", "1", "--width", "4", "--tolerance", "1e-2", "--json")
     fields = json.loads(done.output, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     assert fields["sound"]
     assert fields["exact_seconds"] is None
@@ -119,5 +121,16 @@ def test_the_verb_refuses_in_one_line() -> None:
         assert invoke("-n", "40", *wrong).exit_code == 2
 
 
-def test_output_is_not_needed_to_be_loud() -> None:
-    assert transformer(Output(json=False, quiet=True), tokens=64, layers=1) == 0
+def test_the_verb_says_what_tolerance_certifies_a_target(tmp_path: Path) -> None:
+    done = invoke("-n", "300", "--layers", "1", "--target", "1e-2", "-o", str(tmp_path / "a.svg"))
+    assert "certified to" in done.output
+    assert "by tolerance" in done.output
+
+
+def test_wrong_picture_files_are_refused_before_any_work(tmp_path: Path) -> None:
+    for wrong in ("a.txt", "missing/a.svg"):
+        assert invoke("-n", "100000000", "-o", str(tmp_path / wrong)).exit_code == 2
+
+
+def test_output_is_not_needed_to_be_loud(tmp_path: Path) -> None:
+    assert transformer(Output(json=False, quiet=True), tokens=64, layers=1, figure=tmp_path / "a.svg") == 0

@@ -1,4 +1,4 @@
-"""The verb `transformer`: a whole model's gradient, exact and fast, layer by layer."""
+"""``cubicwall transformer``: a whole model's gradient, exact and fast, layer by layer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 from .console import BrokenPromiseError, Output
 
-EXACT_UP_TO = 8192  # tokens: the exact model takes a minute there
+PATIENT = 60.0  # seconds that the exact model may be predicted to take without --force
 
 
 def transformer(
@@ -28,43 +28,63 @@ def transformer(
         bool, typer.Option("--causal/--full", help="Whether tokens see only earlier ones.")
     ] = True,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the random generator.")] = 0,
-    figure: Annotated[
-        Path | None, typer.Option("--figure", help="Draw the table (.svg, .png, .pdf).")
+    target: Annotated[
+        float | None,
+        typer.Option("--target", help="Also find what tolerance certifies this relative error of ∂X."),
     ] = None,
+    figure: Annotated[
+        Path, typer.Option("-o", "--output", help="Where the picture goes (.svg, .png, .pdf).")
+    ] = Path("transformer.svg"),
     force: Annotated[
-        bool, typer.Option("--force", help=f"Run the exact model beyond {EXACT_UP_TO} tokens too.")
+        bool,
+        typer.Option("--force", help=f"Run the exact model even if it is to take over {PATIENT:g} s."),
     ] = False,
 ) -> int:
     """Differentiate a random transformer, exactly and in almost linear time, and compare layer by layer."""
-    from .experiments.transformer_comparison import compared, drawn_problem
+    from .experiments.figures import picture_kind
+    from .experiments.transformer import tolerance_for
+    from .experiments.transformer_comparison import compared, drawn_problem, exact_cost
+    from .experiments.transformer_figures import draw_layers
 
+    picture_kind(figure)
     problem = drawn_problem(
         tokens, layers=layers, heads=heads, width=width, bound=bound, causal=causal, seed=seed
     )
-    run = compared(problem, tolerance, exactly=force or tokens <= EXACT_UP_TO)
+    predicted = exact_cost(problem)
+    exactly = force or predicted <= PATIENT
+    if not exactly:
+        out.note(f"the exact model is left out: it would take about {predicted:.0f} s (--force runs it)")
+    run = compared(problem, tolerance, exactly=exactly)
     out.table(
         f"{layers} layers, n = {tokens}, width {width}, {'causal' if causal else 'full'}, entries up to "
         f"{bound:g}, tolerance {tolerance:g}; errors are relative, of the gradient by a layer's input",
         ["layer", "rank", "exact, s", "fast, s", "error", "claimed"],
         [
-            [row.layer, rank, row.exact_seconds, row.fast_seconds, row.error, row.certificate]
+            [row.layer, rank, *map(_known, (row.exact_seconds, row.fast_seconds, row.error, row.certificate))]
             for row, rank in zip(run.rows, run.ranks, strict=True)
         ],
     )
     out.line(
-        f"gradient in {run.fast_seconds:.3g} s fast, {run.exact_seconds:.3g} s exact; "
-        f"output off by {run.output_error:.3g}, claimed {run.output_bound:.3g}"
+        f"fast: gradient in {run.fast_seconds:.3g} s, output within {run.output_bound:.3g} by certificate"
     )
+    if exactly:
+        out.line(
+            f"exact: gradient in {run.exact_seconds:.3g} s, output {run.output_error:.3g} from the fast one"
+        )
+    found = None if target is None else tolerance_for(problem, target)
+    if found is not None:
+        out.line(f"∂X certified to {found[1]:.3g} relative by tolerance {found[0]:.3g} in every layer")
     fields = vars(run) | {"rows": [_numbers(vars(row)) for row in run.rows]}
-    out.document(**_numbers(fields), sound=run.sound)
-    if figure is not None:
-        from .experiments.transformer_figures import draw_layers
-
-        draw_layers(run, figure)
-        out.note(f"c {figure}: seconds and errors by layer")
+    out.document(**_numbers(fields), sound=run.sound, tolerance_for_target=found and found[0])
+    draw_layers(run, figure)
+    out.note(f"{figure}: seconds and errors by layer")
     if not run.sound:
         raise BrokenPromiseError("an error exceeds its certificate")
     return 0
+
+
+def _known(number: float) -> float | str:
+    return "-" if number != number else number
 
 
 def _numbers(fields: dict[str, Any]) -> dict[str, Any]:
