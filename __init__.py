@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from .algorithms.exact_attention import attention
     from .algorithms.fast_attention import fast_attention
     from .algorithms.fast_gradient import fast_gradient
+    from .algorithms.transformer_gradient import transformer_gradient
     from .instances.answer import Count, No, Undecided, Yes
     from .instances.attention import TensorAttention
     from .instances.cnf import CNF
     from .instances.max_inner_product import GapMaxInnerProduct
     from .instances.orthogonal_vectors import OrthogonalVectors
+    from .instances.transformer import Transformer, random_transformer
     from .reductions.solving import Solution, count, solve
 
 _HOMES = {
@@ -31,6 +33,7 @@ _HOMES = {
     "OrthogonalVectors": "instances.orthogonal_vectors",
     "Solution": "reductions.solving",
     "TensorAttention": "instances.attention",
+    "Transformer": "instances.transformer",
     "Undecided": "instances.answer",
     "Yes": "instances.answer",
     "attention": "algorithms.exact_attention",
@@ -38,7 +41,9 @@ _HOMES = {
     "count": "reductions.solving",
     "fast_attention": "algorithms.fast_attention",
     "fast_gradient": "algorithms.fast_gradient",
+    "random_transformer": "instances.transformer",
     "solve": "reductions.solving",
+    "transformer_gradient": "algorithms.transformer_gradient",
 }
 
 __all__ = [
@@ -49,6 +54,7 @@ __all__ = [
     "OrthogonalVectors",
     "Solution",
     "TensorAttention",
+    "Transformer",
     "Undecided",
     "Yes",
     "__version__",
@@ -57,7 +63,9 @@ __all__ = [
     "count",
     "fast_attention",
     "fast_gradient",
+    "random_transformer",
     "solve",
+    "transformer_gradient",
 ]
 
 

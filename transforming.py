@@ -10,6 +10,8 @@ import typer
 from .console import BrokenPromiseError, Output
 
 PATIENT = 60.0  # seconds that the exact model may be predicted to take without --force
+WORTH_SAYING = 2.0  # and from which on it is announced
+ROOM = 8e9  # bytes that the fast model may be predicted to need without --force
 
 
 def transformer(
@@ -43,17 +45,30 @@ def transformer(
     """Differentiate a random transformer, exactly and in almost linear time, and compare layer by layer."""
     from .experiments.figures import picture_kind
     from .experiments.transformer import tolerance_for
-    from .experiments.transformer_comparison import compared, drawn_problem, exact_cost
+    from .experiments.transformer_comparison import (
+        compared,
+        drawn_problem,
+        exact_cost,
+        fast_memory,
+    )
     from .experiments.transformer_figures import draw_layers
 
     picture_kind(figure)
+    needed = fast_memory(tokens, layers=layers, width=width)
+    if needed > ROOM and not force:
+        raise ValueError(
+            f"Argument 'n' must leave the fast model within {ROOM / 1e9:g} GB, and {tokens} needs about "
+            f"{needed / 1e9:.0f} GB (--force runs it all the same)."
+        )
+    predicted = exact_cost(tokens, layers=layers, heads=heads, width=width, causal=causal)
+    exactly = force or predicted <= PATIENT
+    if not exactly:
+        out.note(f"the exact model is left out: it would take about {predicted:.3g} s (--force runs it)")
+    elif predicted > WORTH_SAYING:
+        out.note(f"the exact model takes about {predicted:.0f} s")
     problem = drawn_problem(
         tokens, layers=layers, heads=heads, width=width, bound=bound, causal=causal, seed=seed
     )
-    predicted = exact_cost(problem)
-    exactly = force or predicted <= PATIENT
-    if not exactly:
-        out.note(f"the exact model is left out: it would take about {predicted:.0f} s (--force runs it)")
     run = compared(problem, tolerance, exactly=exactly)
     out.table(
         f"{layers} layers, n = {tokens}, width {width}, {'causal' if causal else 'full'}, entries up to "

@@ -19,15 +19,14 @@ References: [MLT24], docs/MATH.md section 4.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .attention_gradient import attention_gradient
-from .blas_threads import side_by_side
 from .exact_attention import attention
+from .pair_kernels import pair_gradient, pair_output
 
 Reals = NDArray[np.float64]
 UNIT = 2.0**-53
@@ -113,8 +112,8 @@ class ExactAttention:
 
     Notes
     -----
-    Time Θ(n^k (d + e)), memory O(n (d + e)). Order 2 goes through blocks of matrix products, masked or not;
-    higher orders through the kernels of `exact_attention` and `attention_gradient`.
+    Time Θ(n^k (d + e)), memory O(n (d + e)). Order 2 goes through `pair_kernels`, masked or not; higher
+    orders through the kernels of `exact_attention` and `attention_gradient`.
 
     Examples
     --------
@@ -128,7 +127,7 @@ class ExactAttention:
     def forward(self, query: Reals, keys: tuple[Reals, ...], values: tuple[Reals, ...], scale: float) -> Head:
         """Return the output; its error is rounding."""
         if len(keys) == 1:
-            output, lse = _output(query, keys[0], values[0], scale, self.causal)
+            output, lse = pair_output(query, keys[0], values[0], scale, causal=self.causal)
         else:
             output, lse = as_reals(attention(query, keys, values, scale=scale)), None
         peak = float(np.prod([_peak(V) for V in values]))
@@ -139,8 +138,18 @@ class ExactAttention:
         keys: tuple[Reals, ...]
         values: tuple[Reals, ...]
         if len(head.keys) == 1:
-            arrays = _gradient(head, upstream, head.keys[0] if carried is None else carried, self.causal)
-            query, keys, values = arrays[0], (arrays[1],), (arrays[2],)
+            by_query, by_key, by_value = pair_gradient(
+                head.query,
+                head.keys[0],
+                head.values[0],
+                upstream,
+                head.kept,
+                (upstream * head.output).sum(axis=1),
+                head.keys[0] if carried is None else carried,
+                head.scale,
+                causal=self.causal,
+            )
+            query, keys, values = by_query, (by_key,), (by_value,)
         else:
             found = attention_gradient(head.query, head.keys, head.values, upstream, scale=head.scale)
             query = as_reals(found.query)
@@ -211,79 +220,3 @@ def _rounding(query: Reals, keys: tuple[Reals, ...], scale: float) -> float:
     n, d = len(query), int(query.shape[1])
     reach = scale * largest_row(query) * float(np.prod([_peak(K) for K in keys]))
     return (2 * (d + 2 * len(keys) + 8) * (1.0 + reach) + 64.0 + float(n) ** len(keys)) * UNIT
-
-
-def _pairs(n: int, m: int, causal: bool) -> Pairs:
-    rows = [slice(a, min(a + _BLOCK, n)) for a in range(0, n, _BLOCK)]
-    columns = [slice(a, min(a + _BLOCK, m)) for a in range(0, m, _BLOCK)]
-    return [(row, [c for c in columns if not causal or c.start <= row.start]) for row in rows]
-
-
-def _logits(Q: Reals, K: Reals, scale: float, row: slice, column: slice, causal: bool) -> Reals:
-    S = (scale * Q[row]) @ K[column].T
-    if causal and row.start == column.start:
-        S[np.triu_indices(len(S), 1)] = -np.inf
-    return S
-
-
-def _output(Q: Reals, K: Reals, V: Reals, scale: float, causal: bool) -> tuple[Reals, Reals]:
-    """Attention with a running maximum, and the logarithms of the denominators."""
-    output, lse = np.empty((len(Q), V.shape[1])), np.empty((len(Q), 1))
-    pairs = _pairs(len(Q), len(K), causal)
-
-    def rows(part: int) -> None:
-        _output_rows(Q, K, V, scale, causal, pairs[part::_PARTS], output, lse)
-
-    side_by_side(*(partial(rows, part) for part in range(_PARTS)))
-    return output, lse
-
-
-def _output_rows(
-    Q: Reals, K: Reals, V: Reals, scale: float, causal: bool, pairs: Pairs, output: Reals, lse: Reals
-) -> None:
-    for row, columns in pairs:
-        high = np.full((row.stop - row.start, 1), -np.inf)
-        mass, total = np.zeros_like(high), np.zeros((len(high), V.shape[1]))
-        for column in columns:
-            S = _logits(Q, K, scale, row, column, causal)
-            higher = np.maximum(high, S.max(axis=1, keepdims=True))
-            S -= higher
-            E = np.exp(S, out=S)
-            shrink = np.exp(high - higher)
-            mass = mass * shrink + E.sum(axis=1, keepdims=True)
-            total = total * shrink + E @ V[column]
-            high = higher
-        output[row], lse[row] = total / mass, high + np.log(mass)
-
-
-def _gradient(head: Head, G: Reals, carried: Reals, causal: bool) -> tuple[Reals, Reals, Reals]:
-    """One more sweep over the pairs: w = P∘(G Vᵀ - δ) and its three products."""
-    pairs = _pairs(len(head.query), len(head.keys[0]), causal)
-    by_query = np.zeros((len(head.query), carried.shape[1]))
-
-    def rows(part: int) -> tuple[Reals, Reals]:
-        return _gradient_rows(head, G, carried, causal, pairs[part::_PARTS], by_query)
-
-    found = side_by_side(*(partial(rows, part) for part in range(_PARTS)))
-    by_key, by_value = (np.sum(side, axis=0) for side in zip(*found, strict=True))
-    return head.scale * by_query, head.scale * by_key, by_value
-
-
-def _gradient_rows(
-    head: Head, G: Reals, carried: Reals, causal: bool, pairs: Pairs, by_query: Reals
-) -> tuple[Reals, Reals]:
-    Q, K, V, scale = head.query, head.keys[0], head.values[0], head.scale
-    delta = (G * head.output).sum(axis=1, keepdims=True)
-    by_key, by_value = np.zeros_like(K), np.zeros_like(V)
-    for row, columns in pairs:
-        for column in columns:
-            S = _logits(Q, K, scale, row, column, causal)
-            S -= head.kept[row]
-            P = np.exp(S, out=S)
-            by_value[column] += P.T @ G[row]
-            W = G[row] @ V[column].T
-            W -= delta[row]
-            W *= P
-            by_query[row] += W @ carried[column]
-            by_key[column] += W.T @ Q[row]
-    return by_key, by_value

@@ -28,7 +28,9 @@ from ..instances.transformer import Transformer, random_transformer
 
 Reals = NDArray[np.float64]
 
-_PER_PAIR = 1.6e-8  # seconds, forward and reverse: `benchmarks/transformer.py` measures it
+# Seconds a pair, forward and reverse: constant, and for each column. See `benchmarks/transformer.py`.
+_PER_PAIR = (1.0e-9, 3e-11)
+_ARRAYS_A_LAYER, _ARRAYS = 16, 64  # arrays of n rows of D
 
 
 @dataclass
@@ -145,16 +147,28 @@ def drawn_problem(
     return Problem(renormalised(model, X, B, guide), X, mean_square(target))
 
 
-def exact_cost(problem: Problem) -> float:
-    """Predict the seconds of an exact gradient on two cores, forward pass included.
+def exact_cost(n: int, *, layers: int, heads: int, width: int, causal: bool) -> float:
+    """Predict the seconds of an exact gradient on two cores, forward pass included, good to a factor of two.
 
     Examples
     --------
-    >>> exact_cost(drawn_problem(2, layers=1)) < 1.0
+    >>> exact_cost(2, layers=1, heads=1, width=8, causal=True) < 1.0
     True
     """
-    n, model = len(problem.tokens), problem.model
-    return _PER_PAIR * n**2 * len(model.layers) * model.heads / (2 if model.causal else 1)
+    constant, slope = _PER_PAIR
+    columns = 6 * width // heads + width  # six sums of a head's width, and one that carries the tokens
+    return (constant + slope * columns) * float(n) ** 2 * layers * heads / (2 if causal else 1)
+
+
+def fast_memory(n: int, *, layers: int, width: int) -> float:
+    """Predict the bytes of a fast gradient: inputs, queries, keys, values and derivatives of every stage.
+
+    Examples
+    --------
+    >>> fast_memory(2**16, layers=4, width=8) < 2e9
+    True
+    """
+    return 8.0 * n * width * (_ARRAYS_A_LAYER * layers + _ARRAYS)
 
 
 @dataclass(frozen=True)

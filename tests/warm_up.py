@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from cubicwall.algorithms.attention_gradient import attention_gradient
-from cubicwall.algorithms.attention_layers import Attention
+from cubicwall.algorithms.attention_layers import Attention, ExactAttention
 from cubicwall.algorithms.causal_attention import FastAttention
 from cubicwall.algorithms.exact_attention import attention
 from cubicwall.algorithms.fast_attention import fast_attention
@@ -31,6 +31,7 @@ def main() -> None:
         count_orthogonal(vectors)
     for causal in (True, False):
         layers(FastAttention(causal, 1e-3), 1)
+        layers(ExactAttention(causal), 1)
     layers(FastTensorAttention(1e-2), 2)
 
 

@@ -121,6 +121,17 @@ def test_the_verb_refuses_in_one_line() -> None:
         assert invoke("-n", "40", *wrong).exit_code == 2
 
 
+def test_sizes_beyond_any_memory_are_refused_before_any_work() -> None:
+    assert invoke("-n", "10000000000").exit_code == 2
+
+
+def test_costs_are_told_before_they_are_paid(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("cubicwall.transforming.WORTH_SAYING", 0.0)
+    assert "the exact model takes about" in invoke("-n", "64", "-o", str(tmp_path / "a.svg")).output
+    monkeypatch.setattr("cubicwall.transforming.PATIENT", 0.0)
+    assert "left out" in invoke("-n", "64", "-o", str(tmp_path / "a.svg")).output
+
+
 def test_the_verb_says_what_tolerance_certifies_a_target(tmp_path: Path) -> None:
     done = invoke("-n", "300", "--layers", "1", "--target", "1e-2", "-o", str(tmp_path / "a.svg"))
     assert "certified to" in done.output
