@@ -132,6 +132,8 @@ def _differentiate(
     from .instances.provenance import Provenance
 
     upstream = _read_upstream(upstream_file)
+    found: Any
+    method: str
     if scheduler is None:
         method, found, why = gradient_by(*arrays, upstream, **options)
     else:
