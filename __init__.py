@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING, Any
 from .instances.provenance import VERSION as __version__
 
 if TYPE_CHECKING:
-    from .algorithms.attention_gradient import attention_gradient
+    from .algorithms.attention_gradient import (
+        attention_gradient,
+        attention_value_and_gradient,
+        attention_vjp,
+    )
     from .algorithms.exact_attention import attention
     from .algorithms.fast_attention import fast_attention
     from .algorithms.fast_gradient import fast_gradient
@@ -38,6 +42,8 @@ _HOMES = {
     "Yes": "instances.answer",
     "attention": "algorithms.exact_attention",
     "attention_gradient": "algorithms.attention_gradient",
+    "attention_value_and_gradient": "algorithms.attention_gradient",
+    "attention_vjp": "algorithms.attention_gradient",
     "count": "reductions.solving",
     "fast_attention": "algorithms.fast_attention",
     "fast_gradient": "algorithms.fast_gradient",
@@ -60,6 +66,8 @@ __all__ = [
     "__version__",
     "attention",
     "attention_gradient",
+    "attention_value_and_gradient",
+    "attention_vjp",
     "count",
     "fast_attention",
     "fast_gradient",

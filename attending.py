@@ -38,6 +38,14 @@ Scheduler = Annotated[
 ]
 Save = Annotated[Path | None, typer.Option("-o", "--output", help="The .npz file for the output.")]
 
+Differentiate = Annotated[
+    Path | None,
+    typer.Option(
+        "--gradient",
+        help="Differentiate instead: dO, the loss by the output (.npy, or an .npz that holds dO).",
+    ),
+]
+
 Arrays = tuple[Any, list[Any], list[Any]]
 
 
@@ -51,8 +59,9 @@ def attend(
     max_rank: MaxRank = 500_000,
     scheduler: Scheduler = None,
     explain: Explain = False,
+    gradient: Differentiate = None,
 ) -> int:
-    """Compute attention of any order on arrays from FILES and print a certificate of the error."""
+    """Compute attention or its gradient on arrays from FILES; print a certificate of the error."""
     import numpy as np
 
     from .algorithms.fast_attention import fast_attention, plan
@@ -71,6 +80,11 @@ def attend(
         "method": chosen,
         "max_rank": max_rank,
     }
+    if gradient is not None:
+        if explain:
+            raise ValueError("Argument 'explain' plans the output, not the gradient.")
+        assert output is not None
+        return _differentiate(out, files, (query, keys, values), gradient, output, scheduler, options)
     if explain:
         _print_plan(out, plan(query, keys, values, **options))
         return 0
@@ -101,6 +115,67 @@ def attend(
     return 0
 
 
+def _differentiate(
+    out: Output,
+    files: list[Path],
+    arrays: Arrays,
+    upstream_file: Path,
+    output: Path,
+    scheduler: str | None,
+    options: dict[str, Any],
+) -> int:
+    """Write output and all gradients, and print what each can be off by."""
+    import numpy as np
+
+    from .algorithms.gradient_method import gradient_by
+    from .instances.archives import write_archive
+    from .instances.provenance import Provenance
+
+    upstream = _read_upstream(upstream_file)
+    found: Any
+    method: str
+    if scheduler is None:
+        method, found, why = gradient_by(*arrays, upstream, **options)
+    else:
+        if options.pop("method") == "exact":
+            raise ValueError("Argument 'scheduler' goes with the fast method, not with 'exact'.")
+        from .algorithms.sharded_gradient import sharded_gradient
+
+        address = None if scheduler == "local" else scheduler
+        method, why = "fast", "sharded"
+        found = sharded_gradient(*arrays, upstream, **options, scheduler=address)
+    certificate: dict[str, Any] = {"method": method, "reason": why, "tolerance": options["tolerance"]}
+    if found.certificate is not None:
+        certificate |= asdict(found.certificate) | {"bound": found.certificate.bound}
+    names = ["dQ"] + [f"d{side}{t + 1}" for side in "KV" for t in range(len(found.keys))]
+    gradients = dict(zip(names, (found.query, *found.keys, *found.values), strict=True))
+    write_archive(
+        output,
+        "attention_gradients",
+        {**gradients, "output": found.output, "certificate": np.array(json.dumps(certificate))},
+        Provenance(f"attend({', '.join(file.name for file in (*files, upstream_file))}, gradient)"),
+    )
+    out.table("Certificate", ("", "value"), ((name, _text(value)) for name, value in certificate.items()))
+    shapes = {name: array.shape for name, array in gradients.items()}
+    known = f"error at most {certificate['bound']:.3g}" if "bound" in certificate else "exact up to rounding"
+    out.line(f"{output}: {', '.join(f'{name} {shape}' for name, shape in shapes.items())}; {known}")
+    out.document(output=output, shapes=shapes, certificate=certificate)
+    return 0
+
+
+def _read_upstream(file: Path) -> Any:
+    import numpy as np
+
+    if file.suffix == ".npy":
+        return np.load(file, mmap_mode="r", allow_pickle=False)
+    if file.suffix != ".npz":
+        raise ValueError(f"Argument 'gradient' must end in .npy or .npz, not {str(file)!r}.")
+    with np.load(file, allow_pickle=False) as archive:
+        if "dO" not in archive.files:
+            raise ValueError(f"{file}: must hold the array dO, not {sorted(archive.files)}.")
+        return archive["dO"]
+
+
 def read_arrays(files: list[Path]) -> tuple[Arrays, float, float | None]:
     """Read query, keys and values, tolerance asked for and scale, from one .npz or several .npy files.
 
@@ -119,7 +194,7 @@ def read_arrays(files: list[Path]) -> tuple[Arrays, float, float | None]:
         with np.load(files[0], allow_pickle=False) as archive:
             names = set(archive.files)
             if "kind" not in names:
-                return _plain(files[0], dict(archive)), 1e-6, None
+                return _plain(files[0], {name: archive[name] for name in names - {"dO"}}), 1e-6, None
         instance = TensorAttention.read(files[0])
         return (instance.query, list(instance.keys), list(instance.values)), instance.accuracy, instance.scale
     if len(files) < 3 or len(files) % 2 == 0 or any(file.suffix != ".npy" for file in files):

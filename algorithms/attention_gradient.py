@@ -13,7 +13,8 @@ the tuples computes everything (`gradient_kernels`), recomputing P and keeping n
 Time: Θ(n · Πn_t · (d + e)), forward pass included three to four times the forward pass alone. Memory: a
 fixed number of copies of the gradients beyond the arguments. Everything is computed in float64 after
 scaling by powers of two, so that entries of any size go through wherever the gradient itself is a number.
-The result is the same to the last bit for any number of threads.
+The result is the same to the last bit for any number of threads, except where many small entries of a batch
+are taken at once (`gradient_batches`), which inherits what the BLAS library promises.
 
 Glossary
 --------
@@ -26,16 +27,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
+from math import prod
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from .attention_arguments import Array
 from .exact_attention import attention, attention_by_blocks
-from .gradient_problem import Entry, Float64, Problem, collected, scaled, scaled_upstream, times
+from .gradient_batches import SMALL, batched
+from .gradient_problem import Entry, Float64, Problem, Upstream, collected, scaled, scaled_upstream, times
 from .gradient_sweeps import swept
 
 _BLOCK = 2**20  # logits in a block of the plain version
+_MANY = 4  # small entries of a batch that are worth taking at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +145,7 @@ def attention_value_and_gradient(
     problem = scaled(Q, keys, values, scale)
     above = scaled_upstream(problem, upstream)
     output, lse = _forward(problem)
-    return _value(problem, output), _gradient(collected(problem, above, output, lse, swept))
+    return _value(problem, output), _gradient(_collected(problem, above, output, lse))
 
 
 def attention_vjp(
@@ -188,7 +192,7 @@ def attention_vjp(
     output, lse = _forward(problem)
 
     def pull(upstream: ArrayLike) -> Gradient:
-        return _gradient(collected(problem, scaled_upstream(problem, upstream), output, lse, swept))
+        return _gradient(_collected(problem, scaled_upstream(problem, upstream), output, lse))
 
     return _value(problem, output), pull
 
@@ -230,6 +234,13 @@ def gradient_by_blocks(
 
 def _forward(problem: Problem) -> tuple[Array, Array]:
     return attention(problem.query, problem.keys, problem.values, scale=problem.scale, return_lse=True)
+
+
+def _collected(problem: Problem, above: Upstream, output: Array, lse: Array) -> list[Array]:
+    """Sweep by the kernel, or by batches of many small entries: which of the two, the sizes alone decide."""
+    arguments = problem.arguments
+    small = prod(arguments.sizes) <= SMALL and prod(arguments.batch) >= _MANY
+    return collected(problem, above, output, lse, swept, batched if small else None)
 
 
 def _value(problem: Problem, output: Array) -> Array:

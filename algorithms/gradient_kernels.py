@@ -141,7 +141,7 @@ def _panel(
             tokens[lane * padded + l] = lined[l * LANES + lane]
 
 
-@nb.njit
+@nb.njit(fastmath={"contract", "nsz", "reassoc"})  # sums across lanes: no exponential is near
 def _settle(
     sums: Any,
     row: Any,

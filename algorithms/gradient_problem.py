@@ -135,14 +135,52 @@ def refuse_overflow(
 
 
 def collected(
-    problem: Problem, upstream: Upstream, output: Array, lse: Array, sweep: Callable[[Entry], list[Float64]]
+    problem: Problem,
+    upstream: Upstream,
+    output: Array,
+    lse: Array,
+    sweep: Callable[[Entry], list[Float64]],
+    at_once: Callable[[Entry], list[Float64]] | None = None,
 ) -> list[Array]:
-    """Run `sweep` on every entry of the batch, sum what was broadcast, and undo the scaling."""
+    """Run `sweep` on every entry of the batch, sum what was broadcast, and undo the scaling.
+
+    `at_once` takes all entries along one leading axis instead, where nothing was broadcast.
+    """
     arguments, order = problem.arguments, problem.arguments.order
     lses: Float64 = lse.astype(np.float64, copy=False)
     delta: Float64 = np.einsum("...c,...c->...", output, upstream.array)
     arrays = (problem.query, *problem.keys, *problem.values)
     gradients = [np.zeros(array.shape) for array in arrays]
+    if at_once is not None and all(array.shape[:-2] == arguments.batch for array in arrays):
+        rows = [array.reshape(-1, *array.shape[-2:]) for array in (*arrays, upstream.array)]
+        entries = Entry(
+            rows[0], tuple(rows[1:order]), tuple(rows[order:-1]), rows[-1],
+            lses.reshape(len(rows[0]), -1), delta.reshape(len(rows[0]), -1), problem.scale,
+        )  # fmt: skip
+        gradients = [part.reshape(array.shape) for part, array in zip(at_once(entries), arrays, strict=True)]
+    else:
+        _one_by_one(problem, upstream, lses, delta, arrays, gradients, sweep)
+    mantissa, exponent = math.frexp(problem.scale)
+    loss = upstream.shift + problem.value_shift
+    finished = []
+    for a, gradient in enumerate(gradients):
+        factor, shift = (mantissa, exponent) if a < order else (1.0, 0)
+        finished.append(
+            np.ldexp(factor * gradient, shift + loss - problem.shifts[a]).astype(arguments.dtype, copy=False)
+        )
+    return finished
+
+
+def _one_by_one(
+    problem: Problem,
+    upstream: Upstream,
+    lses: Float64,
+    delta: Float64,
+    arrays: Sequence[Float64],
+    gradients: Sequence[Float64],
+    sweep: Callable[[Entry], list[Float64]],
+) -> None:
+    arguments, order = problem.arguments, problem.arguments.order
     whole = [np.broadcast_to(array, arguments.batch + array.shape[-2:]) for array in arrays]
     # A view that repeats a broadcast array's gradient: adding to any copy adds to the one there is.
     targets = [
@@ -157,15 +195,6 @@ def collected(
         )  # fmt: skip
         for target, part in zip(targets, sweep(entry), strict=True):
             target[place] += part
-    mantissa, exponent = math.frexp(problem.scale)
-    loss = upstream.shift + problem.value_shift
-    finished = []
-    for a, gradient in enumerate(gradients):
-        factor, shift = (mantissa, exponent) if a < order else (1.0, 0)
-        finished.append(
-            np.ldexp(factor * gradient, shift + loss - problem.shifts[a]).astype(arguments.dtype, copy=False)
-        )
-    return finished
 
 
 def _broadcast_strides(array: Float64, shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -83,11 +83,11 @@ def general_loss(inputs: Sequence[ArrayLike], X: ArrayLike, Y: ArrayLike, E: Arr
     >>> found.loss, found.X.tolist(), found.Y.tolist()
     (0.0, [[0.0]], [[0.0]])
     """
-    A1, A2, A3, A4, A5 = _five("inputs", inputs)
+    A1, A2, A3, A4, A5 = checked_inputs("inputs", inputs)
     n, d = A1.shape
-    wide = _matrix("X", X, (d, d * d)).reshape(d, d, d)  # [a, b, c]
-    tall = _matrix("Y", Y, (d * d, d)).reshape(d, d, d)  # [b, c, column]
-    target = _matrix("E", E, (n, d))
+    wide = checked_matrix("X", X, (d, d * d)).reshape(d, d, d)  # [a, b, c]
+    tall = checked_matrix("Y", Y, (d * d, d)).reshape(d, d, d)  # [b, c, column]
+    target = checked_matrix("E", E, (n, d))
     loss, grad_X, grad_Y = 0.0, np.zeros((d, d, d)), np.zeros((d, d, d))
     for i in range(n):
         S = A2 @ np.tensordot(A1[i], wide, 1) @ A3.T / d  # (n, n)
@@ -136,14 +136,14 @@ def structured_loss(
     >>> structured_loss([A, A, A, A, A], [one, one, one], [[[4.0]], [[0.0]]], [[1.0], [1.0]]).loss
     1.0
     """
-    arrays = _five("inputs", inputs)
+    arrays = checked_inputs("inputs", inputs)
     n, d = arrays[0].shape
-    weights = [_matrix(f"X[{t}]", W, (d, d)) for t, W in enumerate(X)]
-    weights += [_matrix(f"Y[{t}]", W, (d, d)) for t, W in enumerate(Y)]
+    weights = [checked_matrix(f"X[{t}]", W, (d, d)) for t, W in enumerate(X)]
+    weights += [checked_matrix(f"Y[{t}]", W, (d, d)) for t, W in enumerate(Y)]
     if len(X) != 3 or len(Y) != 2:
         raise ValueError(f"Arguments 'X' and 'Y' must hold 3 and 2 matrices, not {len(X)} and {len(Y)}.")
     Q, K_1, K_2, V_1, V_2 = (A @ W for A, W in zip(arrays, weights, strict=True))
-    residual = attention(Q, [K_1, K_2], [V_1, V_2]) - _matrix("E", E, (n, d))
+    residual = attention(Q, [K_1, K_2], [V_1, V_2]) - checked_matrix("E", E, (n, d))
     gradient = attention_gradient(Q, [K_1, K_2], [V_1, V_2], residual)
     parts = (gradient.query, *gradient.keys, *gradient.values)
     chained = [A.T @ part for A, part in zip(arrays, parts, strict=True)]
@@ -152,16 +152,18 @@ def structured_loss(
     )
 
 
-def _five(name: str, arrays: Sequence[ArrayLike]) -> list[Float64]:
+def checked_inputs(name: str, arrays: Sequence[ArrayLike]) -> list[Float64]:
+    """Return five matrices of one shape (n, d), or refuse them by name."""
     if len(arrays) != 5:
         raise ValueError(f"Argument {name!r} must hold 5 matrices, not {len(arrays)}.")
     shape = np.shape(arrays[0])
     if len(shape) != 2 or 0 in shape:
         raise ValueError(f"Argument '{name}[0]' must have shape (n, d), n and d ≥ 1, not {shape}.")
-    return [_matrix(f"{name}[{t}]", array, (shape[0], shape[1])) for t, array in enumerate(arrays)]
+    return [checked_matrix(f"{name}[{t}]", array, (shape[0], shape[1])) for t, array in enumerate(arrays)]
 
 
-def _matrix(name: str, array: ArrayLike, shape: tuple[int, int]) -> Float64:
+def checked_matrix(name: str, array: ArrayLike, shape: tuple[int, int]) -> Float64:
+    """Return a float64 matrix of that shape, or refuse it by name."""
     matrix = np.asarray(array, dtype=np.float64)
     if matrix.shape != shape:
         raise ValueError(f"Argument '{name}' must have shape {shape}, not {matrix.shape}.")

@@ -313,22 +313,26 @@ def _fast(own: list[Any], method: Method, options: dict[str, Any]) -> tuple[Any,
     """Answer one entry of the batch, arrays (1, tokens, width), by the fast method or as `auto` decides."""
     arrays = [array[0] for array in own]
     order = (len(arrays) + 1) // 2
-    arguments = (arrays[0], arrays[1:order], arrays[order:])
+    arguments: tuple[Any, ...] = (arrays[0], arrays[1:order], arrays[order:])
     result = fast_attention(*arguments, method=method, **options)
     forced = method == "fast"
     fast = forced or result.certificate.method == "fast"
     return result.output, partial(_pull, arguments, options, fast=fast, forced=forced)
 
 
-def _pull(arguments: Any, options: dict[str, Any], upstream: Any, *, fast: bool, forced: bool) -> Gradient:
+def _pull(
+    arguments: tuple[Any, ...], options: dict[str, Any], upstream: Any, *, fast: bool, forced: bool
+) -> Gradient:
+    query, keys, values = arguments
     above = upstream[0]
     size = float(np.abs(above).sum(dtype=np.float64))
     if fast and size > 0.0:
+        relative = {**options, "tolerance": options["tolerance"] * size}
         try:
-            found = fast_gradient(*arguments, above, **{**options, "tolerance": options["tolerance"] * size})
+            found = fast_gradient(query, keys, values, above, **relative)
         except WallError:
             if forced:
                 raise
         else:
             return Gradient(found.query, found.keys, found.values)
-    return attention_gradient(*arguments, above, scale=options["scale"])
+    return attention_gradient(query, keys, values, above, scale=options["scale"])

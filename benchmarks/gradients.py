@@ -1,6 +1,6 @@
 """Gradients against their forward passes, and the exact one against torch's autograd; in turns.
 
-    python benchmarks/gradients.py [--tokens 100000] [--exact-tokens 256] [--turns 5]
+    python benchmarks/gradients.py [--tokens 100000] [--exact-tokens 512] [--turns 5]
 
 Fast: order 3, d = e = 8, entries in ±1, float64, degrees 3 and 5 by their tolerances; the gradient is of all
 five arrays and its time includes the forward pass. Exact: order 3, d = e = 16, normal entries. torch
@@ -162,7 +162,7 @@ def report(options: argparse.Namespace, timings: dict[str, Timing], dgemm: float
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     options.add_argument("--tokens", type=int, default=100_000)
-    options.add_argument("--exact-tokens", type=int, default=256)
+    options.add_argument("--exact-tokens", type=int, default=512)
     options.add_argument("--rows", type=int, default=4, help="queries of torch's blocks (4)")
     compare(PEERS, options, report)
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cubicwall.algorithms.attention_gradient import attention_gradient
 from cubicwall.algorithms.exact_attention import attention
 from cubicwall.algorithms.oracles import exact
 from cubicwall.cli import main
@@ -368,6 +369,44 @@ def test_attend_takes_npy_files_and_instances(cubicwall: Run) -> None:
     planned = cubicwall("attend", "instance.npz", "--explain", "--json").json
     assert planned["order"] == 2
     assert planned["exact_seconds"] > 0
+
+
+@pytest.mark.parametrize("method", ["exact", "fast", "auto"])
+def test_attend_writes_all_gradients_and_a_certificate(cubicwall: Run, method: str) -> None:
+    made = arrays()
+    upstream = np.random.default_rng(1).normal(size=(200, made["V1"].shape[1]))
+    np.savez("in.npz", **made, dO=upstream)
+    options = ("--gradient", "in.npz", "--tolerance", "0.5", "--method", method)
+    document = cubicwall("attend", "in.npz", "-o", "out.npz", *options, "--json").json
+    keys, values = [made["K1"], made["K2"]], [made["V1"], made["V2"]]
+    exact = attention_gradient(made["Q"], keys, values, upstream)
+    certificate = document["certificate"]
+    assert certificate["method"] == method or method == "auto"
+    bound = certificate.get("bound", 1e-10)
+    assert bound <= 0.5
+    with np.load("out.npz", allow_pickle=False) as archive:
+        for name, expected in zip(
+            ("dQ", "dK1", "dK2", "dV1", "dV2"), (exact.query, *exact.keys, *exact.values), strict=True
+        ):
+            assert np.abs(archive[name] - expected).max() <= bound + 1e-10
+        assert np.abs(archive["output"] - attention(made["Q"], keys, values)).max() <= 0.1
+    np.save("dO.npy", upstream)
+    again = cubicwall("attend", "in.npz", "-o", "again.npz", "--gradient", "dO.npy", *options[2:])
+    assert (again.code, "again.npz: dQ (200, " in again.out) == (0, True)
+
+
+def test_attend_names_what_is_wrong_with_a_gradient(cubicwall: Run) -> None:
+    made = arrays(bound=9.0)
+    np.savez("in.npz", **made)
+    np.save("dO.npy", np.ones((200, made["V1"].shape[1])))
+    np.save("short.npy", np.ones((3, 1)))
+    fast = ("attend", "in.npz", "-o", "o.npz", "--method", "fast", "--gradient")
+    one_line(cubicwall(*fast, "dO.npy"), "fast gradient", "B = ", "attention_gradient")
+    one_line(cubicwall(*fast, "in.npz"), "in.npz", "dO")
+    one_line(cubicwall(*fast, "short.npy"), "upstream", "(3, 1)")
+    one_line(cubicwall(*fast, "dO.txt"), "gradient", "dO.txt")
+    one_line(cubicwall(*fast, "dO.npy", "--explain"), "explain")
+    assert cubicwall("attend", "in.npz", "-o", "o.npz", "--gradient", "dO.npy").code == 0
 
 
 def test_attend_names_the_wall_and_bad_input(cubicwall: Run) -> None:

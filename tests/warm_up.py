@@ -23,9 +23,9 @@ def main() -> None:
             fast_attention(
                 tokens, [tokens] * (order - 1), [tokens] * (order - 1), tolerance=1e-3, method="fast"
             )
+            fast_gradient(tokens, [tokens] * (order - 1), [tokens] * (order - 1), tokens, tolerance=1e-2)
         tokens = np.ones((9, 4))
         attention_gradient(tokens, [tokens] * (order - 1), [tokens] * (order - 1), tokens)
-        fast_gradient(tokens, [tokens] * (order - 1), [tokens] * (order - 1), tokens, tolerance=1e-2)
         vectors = OrthogonalVectors([np.ones((3, 4), dtype=np.uint8)] * order)
         first_orthogonal(vectors)
         count_orthogonal(vectors)

@@ -9,6 +9,7 @@ from typing import Any
 import mpmath
 import numpy as np
 import pytest
+from cubicwall.algorithms import gradient_batches
 from cubicwall.algorithms.attention_gradient import (
     Gradient,
     attention_gradient,
@@ -249,3 +250,20 @@ REFUSED = {
 def test_an_upstream_that_does_not_fit_is_refused_by_name(upstream: Any, message: str) -> None:
     with pytest.raises((ValueError, TypeError), match=message):
         attention_gradient(np.ones((2, 2)), [np.ones((3, 2))], [np.full((3, 1), 1e10)], upstream)
+
+
+@pytest.mark.parametrize("sizes", [(4,), (3, 5), (2, 3, 4)])
+@pytest.mark.parametrize("batch", [(5,), (2, 1, 3)])
+def test_many_small_problems_at_once_agree_with_one_by_one(
+    sizes: tuple[int, ...], batch: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(6)
+    Q, upstream = rng.normal(size=(*batch, 3, 2)), rng.normal(size=(*batch, 3, 1))
+    keys, values = ([rng.normal(size=(*batch, s, width)) for s in sizes] for width in (2, 1))
+    monkeypatch.setattr(gradient_batches, "_TUPLES", 200)  # so that the batch is cut
+    found = attention_gradient(Q, keys, values, upstream)
+    for place in np.ndindex(*batch):
+        own = [[x[place] for x in side] for side in (keys, values)]
+        one = attention_gradient(Q[place], *own, upstream[place])
+        for a, b in zip(flat(found), flat(one), strict=True):
+            np.testing.assert_allclose(a[place], b, rtol=1e-12, atol=1e-14)
