@@ -75,7 +75,7 @@ def fitting_arguments(
     compute = None if dtype is None else np.dtype(dtype)
     if compute not in (None, np.dtype(np.float32), np.dtype(np.float64)):
         raise TypeError(f"Argument 'dtype' must be float32 or float64, not {compute}.")
-    arrays, scale = _fitting(Q, keys, values, scale)
+    arrays, scale = fitting(Q, keys, values, scale)
     order = len(arrays) // 2 + 1
     call = Call(
         arrays[0], arrays[1:order], arrays[order:], float(tolerance), scale, method, compute, int(max_rank),
@@ -95,7 +95,7 @@ def fitting_arguments(
     return call
 
 
-def _fitting(
+def fitting(
     Q: ArrayLike, keys: Sequence[ArrayLike], values: Sequence[ArrayLike], scale: float | None
 ) -> tuple[tuple[NDArray[Any], ...], float]:
     """Check types and shapes. Whether large arrays are finite is seen in the pass that reads them anyway."""

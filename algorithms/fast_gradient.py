@@ -35,7 +35,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .attention_arguments import Array
 from .column_statistics import column_summary
-from .fast_attention import _fitting
+from .fast_arguments import fitting
 from .gradient_certificate import GradientCertificate, certificate, rounding_bounds
 from .gradient_passes import (
     back_coefficients,
@@ -120,7 +120,7 @@ def fast_gradient(
     """
     if not 0.0 < tolerance < math.inf:
         raise ValueError(f"Argument 'tolerance' must be positive and finite, not {tolerance}.")
-    arrays, sigma = _fitting(Q, keys, values, scale)
+    arrays, sigma = fitting(Q, keys, values, scale)
     middle = len(arrays) // 2
     query, tokens = arrays[0], list(zip(arrays[1 : 1 + middle], arrays[1 + middle :], strict=True))
     above = upstream_of(upstream, (len(query), arrays[-1].shape[1]))

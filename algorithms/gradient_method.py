@@ -23,7 +23,7 @@ from .attention_arguments import Array
 from .attention_gradient import attention_value_and_gradient
 from .certificate import WallError
 from .exact_attention import predicted_cost
-from .fast_attention import Method, _fitting
+from .fast_arguments import Method, fitting
 from .fast_gradient import MAX_RANK, fast_gradient
 from .gradient_certificate import GradientCertificate
 
@@ -89,7 +89,7 @@ def gradient_by(
         raise ValueError(f"Argument 'tolerance' must be positive and finite, not {tolerance}.")
     reason = "asked for"
     if method == "auto":
-        arrays, _ = _fitting(Q, keys, values, scale)
+        arrays, _ = fitting(Q, keys, values, scale)
         tokens = [len(array) for array in arrays[: len(arrays) // 2 + 1]]
         cost = predicted_cost(tokens, arrays[0].shape[1], arrays[-1].shape[1]).seconds
         exact = _EXACT_TIMES * cost

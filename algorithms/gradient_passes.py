@@ -31,7 +31,7 @@ from .gradient_certificate import RowRounding, approximation_bounds, roundings
 from .gradient_reach import Frame, RowReach
 from .monomials import MultiIndices, rank, total_degree
 from .polynomial_kernels import Schedule, moments, schedule
-from .pullback_kernels import LANES, pull_queries, pull_tokens
+from .pullback_kernels import LANES, pull_queries, pull_slot_queries, pull_slot_tokens, pull_tokens
 from .pullback_plan import Pullback, pullback
 
 Float64 = NDArray[np.float64]
@@ -139,8 +139,8 @@ def queries_of(
         pulled = np.empty((len(Q[rows]), e + 1))
         largest, by_column, by_value = np.zeros((slots, 2)), np.zeros((slots, d)), np.zeros((slots, e))
         in_slots(
-            slots, pull_queries, read_only(Q[rows]), read_only(upstream[rows]), factors, links, *laid_out,
-            (frame.reach, frame.value_spread[1], magnitudes), output[rows], pulled, gradient[rows], largest,
+            slots, pull_slot_queries, pull_queries, read_only(Q[rows]), read_only(upstream[rows]), factors,
+            links, *laid_out, (frame.reach, frame.value_spread[1], magnitudes), output[rows], pulled, gradient[rows], largest,
             by_column, by_value,
         )  # fmt: skip
         gathered += _summed(expansion, Q[rows], pulled, frame.factors[0], 1.0, e + 1)
@@ -170,7 +170,7 @@ def tokens_of(
         rows = slice(first, first + CHUNK)
         slots = _slots(len(keys[rows]))
         in_slots(
-            slots, pull_tokens, read_only(keys[rows]), read_only(values[rows]), factors,
+            slots, pull_slot_tokens, pull_tokens, read_only(keys[rows]), read_only(values[rows]), factors,
             expansion.pullback.links, *laid_out, slots, value_gradient[rows], key_gradient[rows],
         )  # fmt: skip
 

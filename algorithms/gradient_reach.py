@@ -31,7 +31,7 @@ from .certificate import WallError
 from .column_statistics import SLOTS, UNIT, ColumnSummary, in_slots, read_only
 from .expansion_passes import require_finite
 from .gradient_problem import refuse_overflow
-from .pullback_kernels import scan_rows
+from .pullback_kernels import scan_rows, scan_slot_rows
 
 Float64 = NDArray[np.float64]
 
@@ -218,8 +218,8 @@ def row_reach(frame: Frame, Q: NDArray[Any], upstream: NDArray[Any]) -> RowReach
     ends = np.tile([math.inf, -math.inf, 0.0, 0.0], (slots, 1))
     weighed, total = np.zeros((slots, frame.dimension)), np.zeros((slots, frame.columns))
     in_slots(
-        slots, scan_rows, read_only(Q), read_only(upstream), (frame.factors[0], frame.factors[-1]),
-        *frame.box, frame.holder, frame.order, frame.value_spread[0], ends, weighed, total,
+        slots, scan_slot_rows, scan_rows, read_only(Q), read_only(upstream),
+        (frame.factors[0], frame.factors[-1]), *frame.box, frame.holder, frame.order, frame.value_spread[0], ends, weighed, total,
     )  # fmt: skip
     up = 1 + 2 * (len(Q) / slots + slots + frame.columns + 16) * UNIT
     return RowReach(

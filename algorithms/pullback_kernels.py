@@ -251,11 +251,12 @@ def _buffers(links: Any, columns: int) -> Any:
     )  # fmt: skip
 
 
-@nb.njit(boundscheck=False, error_model="numpy")
-def _tokens_of_slot(
-    slot: int, slots: int, X: Any, V: Any, factors: Any, links: Any, made: Any, leaves: Any, packed: Any,
-    columns: int, dV: Any, dX: Any,
+@nb.njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
+def pull_slot_tokens(
+    slot: int, X: Any, V: Any, factors: Any, links: Any, made: Any, leaves: Any, packed: Any, columns: int,
+    slots: int, dV: Any, dX: Any,
 ) -> None:  # fmt: skip
+    """Do for one slot's tokens what `pull_tokens` does for all."""
     of_x, of_v, of_dv, of_dx = factors
     n, d, e = len(X), X.shape[1], V.shape[1]
     blocks = -(-n // LANES)
@@ -286,17 +287,18 @@ def pull_tokens(
     `factors`: of X, of V, of dV and of dX.
     """
     for slot in nb.prange(slots):
-        _tokens_of_slot(slot, slots, X, V, factors, links, made, leaves, packed, columns, dV, dX)
+        pull_slot_tokens(slot, X, V, factors, links, made, leaves, packed, columns, slots, dV, dX)
 
 
-@nb.njit(boundscheck=False, error_model="numpy")
-def _queries_of_slot(
-    slot: int, slots: int, X: Any, G: Any, factors: Any, links: Any, made: Any, leaves: Any, packed: Any,
+@nb.njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
+def pull_slot_queries(
+    slot: int, X: Any, G: Any, factors: Any, links: Any, made: Any, leaves: Any, packed: Any,
     columns: int, sizes: Any, O: Any, pulled: Any, dX: Any, largest: Any, by_column: Any, by_value: Any,
 ) -> None:  # fmt: skip
+    """Do for one slot's queries what `pull_queries` does for all."""
     of_x, of_g, of_o, of_dx = factors
     reach, peaks, magnitudes = sizes
-    n, d, e = len(X), X.shape[1], G.shape[1]
+    n, d, e, slots = len(X), X.shape[1], G.shape[1], len(largest)
     blocks = -(-n // LANES)
     x, dx, T, H, E, products, F, v = _buffers(links, columns)
     v[:] = 0.0
@@ -353,20 +355,19 @@ def pull_queries(
     `by_value` (slots, e), for `sizes` = reach of each column, largest products of values and |c_m|.
     `factors`: of X, of G, of O and of dX.
     """
-    slots = len(largest)
-    for slot in nb.prange(slots):
-        _queries_of_slot(
-            slot, slots, X, G, factors, links, made, leaves, packed, columns, sizes, O, pulled, dX, largest,
+    for slot in nb.prange(len(largest)):
+        pull_slot_queries(
+            slot, X, G, factors, links, made, leaves, packed, columns, sizes, O, pulled, dX, largest,
             by_column, by_value,
         )  # fmt: skip
 
 
-@nb.njit(parallel=True, nogil=True, cache=True, boundscheck=False, error_model="numpy")
-def scan_rows(
-    Q: Any, G: Any, factors: Any, low: Any, high: Any, holder: float, order: int, spreads: Any, ends: Any,
-    weighed: Any, total: Any,
+@nb.njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
+def scan_slot_rows(
+    slot: int, Q: Any, G: Any, factors: Any, low: Any, high: Any, holder: float, order: int, spreads: Any,
+    ends: Any, weighed: Any, total: Any,
 ) -> None:  # fmt: skip
-    """Look at every query and its upstream once, in scaled coordinates.
+    """Look at a slot's queries and their upstream once, in scaled coordinates.
 
     `low`, `high` (d,): ends of σ Π_t K_t by column; `holder`: σ times norms of keys, of order `order`;
     `spreads` (e,): widths of products of values. By slot: `ends` (slots, 4) the lowest and the highest
@@ -376,32 +377,41 @@ def scan_rows(
     of_q, of_g = factors
     n, d, e, slots = len(Q), Q.shape[1], G.shape[1], len(ends)
     slack = (d + 2 * order + 16) * 2.0**-52
-    for slot in nb.prange(slots):
-        for i in range(slot * n // slots, (slot + 1) * n // slots):
-            bottom, top, absolute, power, oscillation = 0.0, 0.0, 0.0, 0.0, 0.0
-            for l in range(d):
-                q = Q[i, l] * of_q
-                one, other = q * low[l], q * high[l]
-                bottom += min(one, other)
-                top += max(one, other)
-                absolute += max(abs(one), abs(other))
-                term = abs(q)
-                for _ in range(order - 1):
-                    term *= abs(q)
-                power += term
-            if power > 1e-250 and holder < 1e200:
-                norm = holder * power ** (1.0 / order) * (1.0 + slack)
-                bottom, top = max(bottom, -norm), min(top, norm)
-                absolute += norm
-            bottom -= slack * absolute + 1e-60
-            top += slack * absolute + 1e-60
-            for c in range(e):
-                above = abs(G[i, c] * of_g)
-                oscillation += above * spreads[c]
-                total[slot, c] += above
-            for l in range(d):
-                weighed[slot, l] += abs(Q[i, l] * of_q) * oscillation
-            ends[slot, 0] = min(ends[slot, 0], bottom)
-            ends[slot, 1] = max(ends[slot, 1], top)
-            ends[slot, 2] = max(ends[slot, 2], top - bottom)
-            ends[slot, 3] = max(ends[slot, 3], oscillation)
+    for i in range(slot * n // slots, (slot + 1) * n // slots):
+        bottom, top, absolute, power, oscillation = 0.0, 0.0, 0.0, 0.0, 0.0
+        for l in range(d):
+            q = Q[i, l] * of_q
+            one, other = q * low[l], q * high[l]
+            bottom += min(one, other)
+            top += max(one, other)
+            absolute += max(abs(one), abs(other))
+            term = abs(q)
+            for _ in range(order - 1):
+                term *= abs(q)
+            power += term
+        if power > 1e-250 and holder < 1e200:
+            norm = holder * power ** (1.0 / order) * (1.0 + slack)
+            bottom, top = max(bottom, -norm), min(top, norm)
+            absolute += norm
+        bottom -= slack * absolute + 1e-60
+        top += slack * absolute + 1e-60
+        for c in range(e):
+            above = abs(G[i, c] * of_g)
+            oscillation += above * spreads[c]
+            total[slot, c] += above
+        for l in range(d):
+            weighed[slot, l] += abs(Q[i, l] * of_q) * oscillation
+        ends[slot, 0] = min(ends[slot, 0], bottom)
+        ends[slot, 1] = max(ends[slot, 1], top)
+        ends[slot, 2] = max(ends[slot, 2], top - bottom)
+        ends[slot, 3] = max(ends[slot, 3], oscillation)
+
+
+@nb.njit(parallel=True, nogil=True, cache=True, boundscheck=False)
+def scan_rows(
+    Q: Any, G: Any, factors: Any, low: Any, high: Any, holder: float, order: int, spreads: Any, ends: Any,
+    weighed: Any, total: Any,
+) -> None:  # fmt: skip
+    """Do so for every slot, in parallel."""
+    for slot in nb.prange(len(ends)):
+        scan_slot_rows(slot, Q, G, factors, low, high, holder, order, spreads, ends, weighed, total)
