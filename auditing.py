@@ -32,9 +32,11 @@ def print_regimes(out: Output, route: Path, trace: list[Hop]) -> dict[str, Any]:
     dict
         The constants as JSON can hold them; empty where there are none.
     """
+    from .instances.orthogonal_vectors import VectorsSize
     from .reductions.constants import trace_constants
 
-    order = next((options["order"] for options in route.options if "order" in options), "k")
+    sets = [hop.source.sets for hop in trace if isinstance(hop.source, VectorsSize)]
+    order = len(sets[0]) if sets else "k"
     for hop, options in zip(trace, route.options, strict=True):
         bound = ", ".join(f"{name}={value}" for name, value in options.items())
         out.note(f"{hop.arrow}({bound})  {hop.reference}")

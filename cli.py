@@ -42,7 +42,7 @@ File = Annotated[
     typer.Argument(help="A DIMACS formula (.cnf, also .gz .bz2 .xz, - for stdin) or vectors (.npz, .kov)."),
 ]
 Order = Annotated[int, typer.Option("--order", "-k", min=2, help="Order k of the attention.")]
-Via = Annotated[str, typer.Option("--via", help="Path: direct, or arrows joined by commas; see `path`.")]
+Via = Annotated[str, typer.Option("--via", help="Path: direct, gap, gradient or another that `path` lists.")]
 Oracle = Annotated[
     str, typer.Option("--oracle", help="exact, fast, adversarial[:STRATEGY], or your own MODULE:FUNCTION.")
 ]
@@ -243,11 +243,14 @@ def path(
     counting: Annotated[bool, typer.Option("--count", help="Paths that keep counts.")] = False,
 ) -> int:
     """List the paths of arrows between two kinds of instances, with what each arrow proves."""
-    from .reductions.arrows import arrows, paths
+    from .reductions.arrows import ALIASES, arrows, paths
 
     known, found = arrows(), list(paths(source, target, counting=counting))
     for names in found:
+        short = [alias for alias, routes in ALIASES.items() if routes.get(counting) == names]
         out.line(",".join(names))
+        for alias in short:
+            out.note(f"    for short: --via {alias}")
         for name in names:
             terms = known[name].contract
             out.note(f"    {name}: {terms.statement.format(k=order)}  {terms.reference}")

@@ -219,7 +219,8 @@ def row_reach(frame: Frame, Q: NDArray[Any], upstream: NDArray[Any]) -> RowReach
     weighed, total = np.zeros((slots, frame.dimension)), np.zeros((slots, frame.columns))
     in_slots(
         slots, scan_slot_rows, scan_rows, read_only(Q), read_only(upstream),
-        (frame.factors[0], frame.factors[-1]), *frame.box, frame.holder, frame.order, frame.value_spread[0], ends, weighed, total,
+        (frame.factors[0], frame.factors[-1]), *frame.box,
+        frame.holder, frame.order, frame.value_spread[0], ends, weighed, total,
     )  # fmt: skip
     up = 1 + 2 * (len(Q) / slots + slots + frame.columns + 16) * UNIT
     return RowReach(

@@ -41,7 +41,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from .finite_fields import Symbols, contract, galois_field, integers, prime_power
+from .finite_fields import Symbols, contract, galois_field, integers, multiply, prime_power
 
 
 class Code(Protocol):
@@ -260,12 +260,16 @@ def _zero_set(code: ReedSolomon | Hermitian, order: int) -> Symbols:
 @lru_cache(maxsize=64)
 def _monomials(root: int, largest: int) -> Any:
     """x^a y^b of pole order ≤ `largest` at the points of the curve, in the field's own order."""
-    elements = galois_field(root**2)(np.arange(root**2))
-    x, y = elements.repeat(root**2), elements[list(range(root**2)) * root**2]
-    on_curve = y**root + y == x ** (root + 1)
-    x, y = x[on_curve], y[on_curve]
+    field = root**2
+    elements = np.arange(field)
     orders = np.array(pole_orders(root, largest))
-    return x[None, :] ** orders[:, 1, None] * y[None, :] ** orders[:, 2, None]
+    powers = [np.ones_like(elements)]  # number a: the a-th powers of all elements
+    for _ in range(max(root + 1, orders[:, 1].max())):
+        powers.append(multiply(field, powers[-1], elements))
+    trace = contract(field, np.ones((1, 2), dtype=np.int64), np.stack([powers[root], elements]))[0]
+    x, y = np.nonzero(powers[root + 1][:, None] == trace[None, :])
+    values = [multiply(field, powers[a][x], powers[b][y]) for _, a, b in orders]
+    return galois_field(field)(np.stack(values))
 
 
 @lru_cache(maxsize=64)

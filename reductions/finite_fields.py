@@ -102,6 +102,14 @@ def integers(elements: Any) -> Symbols:
 @lru_cache(maxsize=64)
 def _tables(order: int) -> tuple[Symbols, Symbols]:
     """Addition and multiplication tables of a field that is not prime."""
-    elements = galois_field(order)(np.arange(order))
-    plus, times = elements[:, None] + elements[None, :], elements[:, None] * elements[None, :]
-    return integers(plus), integers(times)
+    p, e = prime_power(order)
+    weights = p ** np.arange(e)
+    digits = np.arange(order)[:, None] // weights % p
+    plus = (digits[:, None, :] + digits[None, :, :]) % p @ weights
+    # galois takes each product apart; here it is asked for the q - 1 powers of one element only.
+    power = integers(galois_field(order).primitive_element ** np.arange(order - 1))
+    logarithm = np.zeros(order, dtype=np.int64)
+    logarithm[power] = np.arange(order - 1)
+    times = power[(logarithm[:, None] + logarithm[None, :]) % (order - 1)]
+    times[0, :] = times[:, 0] = 0
+    return plus.astype(np.int64), times

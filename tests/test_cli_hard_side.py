@@ -105,6 +105,14 @@ def test_both_families_decide_from_the_command_line(call: Call, via: str, family
     assert call("solve", "f.cnf", "--check", *options).exit_code == 20
 
 
+def test_short_names_of_paths_are_listed_and_statements_say_the_order(call: Call) -> None:
+    lines = call("path").stdout.splitlines()
+    for alias in ("direct", "gap", "gap-complement"):
+        assert f"    for short: --via {alias}" in lines
+    assert "--via" not in call("path", "-q").stdout
+    assert "attention of order 2" in call("audit", "v.npz", "--via", "gap").stdout
+
+
 def test_an_audit_tells_the_regime_of_every_arrow(call: Call) -> None:
     result = call("audit", "v.npz", "--via", "gap", "--field", "3", "--rows", "2", "--columns", "2")
     assert result.exit_code == 0

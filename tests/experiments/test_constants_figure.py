@@ -28,7 +28,7 @@ def test_the_tower_meets_the_direct_encoding_where_the_table_says(order: int) ->
 def test_compressed_coordinates_stop_paying_where_the_table_says(order: int) -> None:
     last = saturated_until(order)
     name = "any code, compressed (saturated)"
-    # The picture has N = 2^(n/k) for 2^⌈n/k⌉: it may be a few variables late, never early by more than one.
+    # The picture has N = 2^(n/k) for 2^⌈n/k⌉: it may be a few variables late.
     assert pays(order, name, np.log10(last - 1))
     assert not pays(order, name, np.log10(last + order))
 
@@ -53,4 +53,4 @@ def test_a_picture_is_whole_and_the_same_every_time(tmp_path: Path) -> None:
     for file in ("a.svg", "b.svg"):
         draw_constants([3], tmp_path / file)
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
-    assert b"order 3" in (tmp_path / "a.svg").read_bytes() or b"<svg" in (tmp_path / "a.svg").read_bytes()
+    assert b"<svg" in (tmp_path / "a.svg").read_bytes()
