@@ -140,8 +140,8 @@ def queries_of(
         largest, by_column, by_value = np.zeros((slots, 2)), np.zeros((slots, d)), np.zeros((slots, e))
         in_slots(
             slots, pull_slot_queries, pull_queries, read_only(Q[rows]), read_only(upstream[rows]), factors,
-            links, *laid_out, (frame.reach, frame.value_spread[1], magnitudes), output[rows], pulled, gradient[rows], largest,
-            by_column, by_value,
+            links, *laid_out, (frame.reach, frame.value_spread[1], magnitudes), output[rows], pulled,
+            gradient[rows], largest, by_column, by_value,
         )  # fmt: skip
         gathered += _summed(expansion, Q[rows], pulled, frame.factors[0], 1.0, e + 1)
         peak = largest.max(axis=0)
