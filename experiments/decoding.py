@@ -260,7 +260,7 @@ def expected_seconds(configuration: Configuration) -> float:
     if configuration["family"] == "formulas":
         size = 2 ** (size / k)
     calls = 2 * configuration.get("copies", 1) * 40
-    return float(0.2 + calls * (1e-4 + 1e-9 * size**k * (1.0 if k <= 3 else 8.0)))
+    return float(0.2 + calls * (1e-4 + 3e-9 * size**k * (1.0 if k <= 3 else 8.0)))
 
 
 def search(cases: Sequence[Case], order: int, epsilon: float) -> Outcome:

@@ -122,7 +122,7 @@ def _decoding(level: int) -> Iterator[Cell]:
     )[level]
     for order, own in sizes.items():
         for size in own:
-            for gap in GAPS[: 1 + level]:
+            for gap in GAPS[: 1 + level] if size**order < 10**9 else GAPS[:1]:
                 for epsilon in EPSILONS:
                     yield _decode("saturated", order, size, epsilon, **gap)
             for epsilon in (0.17,):  # what the encodings promise, for the growth of B
