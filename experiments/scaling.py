@@ -179,7 +179,7 @@ def expected_seconds(configuration: Configuration) -> float:
     """Guess how long `times` takes."""
     calls = 1 + configuration.get("repetitions", 5)
     if configuration["method"] == "exact":
-        return 0.1 + calls * _exact_seconds(configuration)
+        return float(0.1 + calls * _exact_seconds(configuration))
     n, b, order, c = (configuration[name] for name in ("n", "b", "order", "c"))
     exponent, _, d = rank_exponent(b, math.log(n), order=order, c=c)
     return float(0.1 + calls * 1e-10 * order * n ** (1 + exponent) * (d + 1))

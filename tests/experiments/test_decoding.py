@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 from cubicwall.algorithms.oracles import exact
-from cubicwall.experiments.decoding import closed_form, decode, direct_case, gap_case, read_out
+from cubicwall.experiments.decoding import decode, direct_case, gap_case
 from cubicwall.experiments.growth import exact_factor, explained_exponent, formula, growth_exponent
+from cubicwall.experiments.readout_formula import closed_form, read_out
 from cubicwall.instances.gap_families import saturated_gap
 from cubicwall.instances.vector_families import random_orthogonal_vectors, saturated_orthogonal_vectors
 from cubicwall.reductions.encoding import ACCURACY, NO_AT_MOST, YES_AT_LEAST, decision_beta
@@ -55,6 +56,7 @@ def test_saturated_instances_are_decided_from_the_predicted_b_on(
     assert found["measured"] == pytest.approx(found["predicted"], rel=1e-3)
     assert found["measured"] == pytest.approx(found["closed"], rel=0.05)
     assert found["answers"] == sorted(found["answers"])
+    assert found["reduction"]
 
 
 @pytest.mark.full
@@ -78,6 +80,7 @@ def test_random_instances_leave_slack() -> None:
 def test_formulas_are_decided_at_the_predicted_b() -> None:
     found = decode(family="formulas", order=3, size=9, epsilon=0.17, seed=2, ratio=5.0, copies=3).result
     assert found["measured"] is not None
+    assert found["reduction"]
     assert found["measured"] <= found["predicted"] * 1.001
 
 
