@@ -14,8 +14,8 @@ export NUMBA_CACHE_DIR := $(CURDIR)/.venv/numba
 
 demo: .venv/installed
 	$(BIN)/cubicwall demo
-	rm -rf wall
-	$(BIN)/cubicwall threshold -o wall
+	rm -rf out/demo
+	$(BIN)/cubicwall threshold -o out/demo
 
 test: .venv/tested
 	$(BIN)/python tests/warm_up.py

@@ -36,112 +36,27 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import brentq
 
 from ..algorithms.inner_products import inner_products
 from ..algorithms.oracles import exact
 from ..instances import generate
+from ..instances.answer import Yes
 from ..instances.attention import TensorAttention
 from ..instances.gap_families import saturated_gap, sparse_gap
 from ..instances.max_inner_product import GapMaxInnerProduct
 from ..instances.orthogonal_vectors import OrthogonalVectors
 from ..instances.vector_families import saturated_orthogonal_vectors
-from ..reductions.encoding import encode
+from ..reductions.encoding import ACCURACY, encode, signed_encoding
+from ..reductions.reduction import run
 from ..reductions.splitting import split_and_list
-from ..reductions.threshold_encodings import encode_threshold
+from ..reductions.threshold_encodings import encode_threshold, threshold_encoding
+from ..verification.oracles import adversarial
+from .readout_formula import ReadOut, closed_form, read_out
 from .store import Configuration, Outcome
 
 Encode = Callable[[float], TensorAttention]
 
 RATIOS = tuple(round(0.30 + 0.05 * i, 2) for i in range(23))  # of b, against the prediction
-LARGEST_ERROR = 0.25  # Y − N < 1/2 for every β
-
-
-@dataclass(frozen=True)
-class ReadOut:
-    """What the exact read-out formula needs to know of an encoding.
-
-    Parameters
-    ----------
-    log_tuples : float
-        ln ΠN_t over the key sets.
-    log_mixed : float
-        ln of the number of tuples with both real and rest tokens, −∞ for order 2.
-    gap : float
-        g: what one tuple below the target loses at least, in units of β.
-    mixed_gap : float
-        h: what a mixture loses.
-    """
-
-    log_tuples: float
-    log_mixed: float
-    gap: float
-    mixed_gap: float
-
-    def masses(self, beta: float) -> tuple[float, float]:
-        """Return Y and N at an inverse temperature.
-
-        Examples
-        --------
-        >>> yes, no = read_out((8, 8, 8), 1, 1).masses(math.log(8 * 81))
-        >>> yes > 8 / 17, no < 1 / 9
-        (True, True)
-        """
-        wrong = math.exp(min(700.0, self.log_tuples - beta * self.gap))
-        mixed = math.exp(min(700.0, self.log_mixed - beta * self.mixed_gap))
-        return 1.0 / (2.0 + mixed), wrong / (wrong + 1.0 + mixed)
-
-    def least_beta(self, epsilon: float) -> float:
-        """Return the least β at which the cut (Y+N)/2 withstands every error ε.
-
-        Raises
-        ------
-        ValueError
-            If ε is not in (0, 1/4): no β would do.
-
-        Examples
-        --------
-        >>> beta = read_out((64, 64), 1, 1).least_beta(0.17)
-        >>> round(beta, 3), round(math.log(8 * 65), 3)  # the closed form is on the safe side
-        (5.817, 6.254)
-        """
-        if not 0.0 < epsilon < LARGEST_ERROR:
-            raise ValueError(f"Argument 'epsilon' must lie in (0, {LARGEST_ERROR}), not {epsilon}.")
-
-        def spare(beta: float) -> float:
-            yes, no = self.masses(beta)
-            return yes - no - 2.0 * epsilon
-
-        top = max(self.log_tuples / self.gap, max(0.0, self.log_mixed) / self.mixed_gap) + 1.0
-        while spare(top) < 0.0:
-            top *= 1.5
-        return float(brentq(spare, 0.0, top, xtol=1e-13, rtol=1e-14))
-
-
-def read_out(sizes: Sequence[int], gap: float, mixed_gap: float) -> ReadOut:
-    """Describe an encoding of sets of the given sizes.
-
-    Examples
-    --------
-    >>> read_out((4, 3, 2), 1, 1).log_mixed == math.log(4 * 3 - 3 * 2 - 1)
-    True
-    """
-    tuples = math.prod(sizes[1:])
-    mixed = math.prod(n + 1 for n in sizes[1:]) - tuples - 1
-    return ReadOut(math.log(tuples), math.log(mixed) if mixed else -math.inf, gap, mixed_gap)
-
-
-def closed_form(epsilon: float) -> float:
-    """Return A(ε): the factor of Π(N_t+1) at which S = M = 1/A leave room for ε on both sides.
-
-    Examples
-    --------
-    >>> round(closed_form((8 / 17 - 1 / 9) / 2), 6)
-    8.0
-    """
-    if not 0.0 < epsilon < LARGEST_ERROR:
-        raise ValueError(f"Argument 'epsilon' must lie in (0, {LARGEST_ERROR}), not {epsilon}.")
-    return float(brentq(lambda a: a / (2 * a + 1) - 1 / (a + 1) - 2 * epsilon, 1.0, 1e9, rtol=1e-14))
 
 
 def decode(
@@ -185,8 +100,10 @@ def decode(
     Outcome
         b as ``predicted`` by the exact read-out formula, ``measured`` with its cut, ``separable`` (the least
         b at which some cut, chosen in hindsight, reads all rows right: where there is slack, it shows here),
-        ``closed`` (with A(ε)) and ``limit``; κ; the number of tokens; and the share of right ``answers``
-        (instances all of whose rows are read right) against ``points`` of b. None where no b will do.
+        ``closed`` (with A(ε)) and ``limit``; whether the ``reduction`` itself, witnesses included, decides
+        all of them right against the adversary at its own β and ε = 0.17; κ; the number of tokens; and the
+        share of right ``answers`` (instances all of whose rows are read right) against ``points`` of b. None
+        where no b will do.
     """
     rng = np.random.default_rng(seed)
     cases = []
@@ -222,11 +139,14 @@ class Case:
         Whether some tuple with this row reaches the target.
     formula : ReadOut
         Of the encoding.
+    solves : callable
+        Whether the reduction itself, at its own β, decides right against the adversary of ε = 0.17.
     """
 
     encode: Encode
     truth: npt.NDArray[np.bool_]
     formula: ReadOut
+    solves: Callable[[], bool]
 
     def extremes(self, beta: float) -> tuple[float, float]:
         """Return the least mass of a row that should say yes, and the largest of one that should not."""
@@ -245,13 +165,23 @@ def gap_case(instance: GapMaxInnerProduct) -> Case:
     """Prepare a gap instance for the general threshold encoding."""
     formula = read_out(instance.sizes, instance.target - instance.bound, instance.target)
     reached = _best_of_rows(instance.sets, largest=True) >= instance.target
-    return Case(lambda beta: encode_threshold(instance, beta), reached, formula)
+    return Case(
+        lambda beta: encode_threshold(instance, beta),
+        reached,
+        formula,
+        lambda: isinstance(run(threshold_encoding(instance), adversarial("toward")), Yes) == reached.any(),
+    )
 
 
 def direct_case(vectors: OrthogonalVectors) -> Case:
     """Prepare orthogonal vectors for the signed encoding."""
     orthogonal = _best_of_rows(vectors.sets, largest=False) == 0
-    return Case(lambda beta: encode(vectors, beta, 0.17), orthogonal, read_out(vectors.sizes, 1, 1))
+    return Case(
+        lambda beta: encode(vectors, beta, ACCURACY),
+        orthogonal,
+        read_out(vectors.sizes, 1, 1),
+        lambda: isinstance(run(signed_encoding(vectors), adversarial("toward")), Yes) == orthogonal.any(),
+    )
 
 
 def expected_seconds(configuration: Configuration) -> float:
@@ -260,7 +190,7 @@ def expected_seconds(configuration: Configuration) -> float:
     if configuration["family"] == "formulas":
         size = 2 ** (size / k)
     calls = 2 * configuration.get("copies", 1) * 40
-    return float(0.2 + calls * (1e-4 + 1e-9 * size**k * (1.0 if k <= 3 else 8.0)))
+    return float(0.2 + calls * (1e-4 + 3e-9 * size**k * (1.0 if k <= 3 else 8.0)))
 
 
 def search(cases: Sequence[Case], order: int, epsilon: float) -> Outcome:
@@ -301,6 +231,7 @@ def search(cases: Sequence[Case], order: int, epsilon: float) -> Outcome:
             "separable": separable * scale if separable else None,
             "closed": coordinate(closed),
             "limit": ((order - 1) * kappa) ** (1 / order),
+            "reduction": all(case.solves() for case in cases),
             "entry_bound": measured * (predicted * dimension) ** (1 / order) if measured else None,
             "points": [ratio * scale for ratio in RATIOS],
             "answers": [seen(ratio)[0] for ratio in RATIOS],

@@ -114,7 +114,7 @@ def decoded(rows: Sequence[Row]) -> Table:
                 (
                     family, made["order"], made["size"], made["epsilon"], result["kappa"],
                     _or_dash(measured), result["predicted"], off, result["closed"],
-                    _or_dash(result["separable"]), result["limit"],
+                    _or_dash(result["separable"]), result["limit"], result["reduction"],
                 )
             )  # fmt: skip
     return Table(
@@ -122,6 +122,7 @@ def decoded(rows: Sequence[Row]) -> Table:
         "read-out formula at that N and ε; with A(ε) in closed form; by a cut chosen in hindsight; N → ∞",
         (
             "family", "k", "N", "ε", "κ", "measured", "predicted", "off", "closed form", "hindsight", "limit",
+            "reduction right",
         ),
         tuple(sorted(found)),
     )  # fmt: skip
@@ -136,12 +137,13 @@ def sat_decoding(rows: Sequence[Row]) -> Table:
             (
                 made["order"], made["size"], result["tokens"], result["dimension"], made["epsilon"],
                 _or_dash(result["measured"]), result["predicted"], _or_dash(result["separable"]),
+                result["reduction"],
             )
         )  # fmt: skip
     return Table(
         "Least b that decides random 3-SAT (YES and NO) through the direct encoding: measured, predicted,"
         " and by a cut chosen in hindsight",
-        ("k", "variables", "tokens", "d", "ε", "measured", "predicted", "hindsight"),
+        ("k", "variables", "tokens", "d", "ε", "measured", "predicted", "hindsight", "reduction right"),
         tuple(sorted(found)),
     )
 

@@ -1,7 +1,7 @@
 """The entries that a reduction needs as n grows: slopes 2/k and 1/k in ln ln n, direct and through a gap.
 
-The exact read-out formula (`decoding`) gives the least inverse temperature β for any N, in logarithms, so
-that ln N = 10³ is no harder than N = 64. With κ = d/g,
+The exact read-out formula (`readout_formula`) gives the least inverse temperature β for any N, in logarithms,
+so that ln N = 10³ is no harder than N = 64. With κ = d/g,
 
     direct   B^k = (m + 2^{k−1} − 2) β,   m = c ln N          gap   B^k = κ β g
 
@@ -23,7 +23,7 @@ import math
 
 from scipy.special import logsumexp
 
-from .decoding import ReadOut
+from .readout_formula import ReadOut
 
 
 def required_entry_bound(

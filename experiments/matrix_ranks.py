@@ -121,7 +121,7 @@ def numerical_rank(query: Floats, keys: list[Floats], scale: float, tail: float)
 def expected_seconds(configuration: Configuration) -> float:
     """Guess how long `matrix_rank` takes."""
     n, k = configuration["n"], configuration["order"]
-    return float(0.05 + 2e-8 * n**k + 1e-10 * n ** (k + 1))
+    return float(0.02 + 1e-8 * n**k + 1e-10 * n ** (k + 1))
 
 
 def _tokens(

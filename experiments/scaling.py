@@ -27,12 +27,13 @@ import numpy.typing as npt
 from ..algorithms.certificate import WallError
 from ..algorithms.exact_attention import attention, predicted_cost
 from ..algorithms.fast_attention import fast_attention, plan
-from .exponents import dimension_for
+from .exponents import dimension_for, rank_exponent
 from .exponents_measured import random_tokens
 from .store import Configuration, Outcome
 
 MAX_RANK = 2_000_000
 WIDEST, RESOLUTION = 1.5, 0.01  # where the search for b* ends, and how fine it is
+HOPELESS = 3.0  # so many times slower in its first call, the fast algorithm is not timed again
 RATE_POINTS = (0.8, 0.9, 1.0)  # b at which the seconds of a term are measured
 
 
@@ -110,7 +111,10 @@ def crossover(*, order: int, c: float, n: int, seed: int) -> Outcome:
         if _rank(order, c, n, b, seed) is None:
             refused.append(b)
             return False
-        return _least(_call(_arrays(order, c, n, b, seed), n, "fast"), 2) < exact_seconds
+        call = _call(_arrays(order, c, n, b, seed), n, "fast")
+        if _seconds(call) > HOPELESS * exact_seconds:
+            return False
+        return _least(call, 2) < exact_seconds
 
     predicted = _last(wins_by_prediction)
     measured = _last(wins_by_the_clock)
@@ -174,13 +178,16 @@ def fitted_exponent(
 def expected_seconds(configuration: Configuration) -> float:
     """Guess how long `times` takes."""
     calls = 1 + configuration.get("repetitions", 5)
-    seconds: float = _exact_seconds(configuration) if configuration["method"] == "exact" else 0.05
-    return float(0.1 + calls * seconds)
+    if configuration["method"] == "exact":
+        return float(0.1 + calls * _exact_seconds(configuration))
+    n, b, order, c = (configuration[name] for name in ("n", "b", "order", "c"))
+    exponent, _, d = rank_exponent(b, math.log(n), order=order, c=c)
+    return float(0.1 + calls * 1e-10 * order * n ** (1 + exponent) * (d + 1))
 
 
 def crossover_seconds(configuration: Configuration) -> float:
     """Guess how long `crossover` takes."""
-    return 2.0 + 20.0 * _exact_seconds(configuration)
+    return 2.0 + 40.0 * _exact_seconds(configuration)
 
 
 def _exact_seconds(configuration: Configuration) -> float:

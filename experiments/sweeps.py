@@ -116,7 +116,10 @@ def _finished(
 @contextmanager
 def _executor(scheduler: str | None, processes: int, threads: int | None) -> Iterator[Executor]:
     if scheduler is not None:
-        import distributed
+        try:
+            import distributed
+        except ModuleNotFoundError as missing:
+            raise ValueError("Argument 'scheduler' needs the extra [dask].") from missing
 
         Client: Any = distributed.Client
         with Client(scheduler) as client:

@@ -122,7 +122,7 @@ def _decoding(level: int) -> Iterator[Cell]:
     )[level]
     for order, own in sizes.items():
         for size in own:
-            for gap in GAPS[: 1 + level]:
+            for gap in GAPS[: 1 + level] if size**order < 10**9 else GAPS[:1]:
                 for epsilon in EPSILONS:
                     yield _decode("saturated", order, size, epsilon, **gap)
             for epsilon in (0.17,):  # what the encodings promise, for the growth of B
@@ -154,18 +154,19 @@ def _plane(level: int) -> Iterator[Cell]:
 
 
 def _timed(level: int) -> Iterator[Cell]:
+    # the largest n, as a power of 2, that each b can afford
     fast = (
-        (1024, 2048, 4096, 8192),
-        (1024, 2048, 4096, 8192, 16384, 32768),
-        tuple(2**i for i in range(9, 18)),
-    )
+        {0.3: 13, 0.5: 13, 0.7: 12},
+        {0.3: 14, 0.5: 14, 0.7: 13},
+        {0.3: 17, 0.5: 16, 0.7: 14},
+    )[level]
     exact = ((128, 256, 512), (128, 256, 512, 1024), (128, 256, 512, 1024, 2048))
     repetitions = (3, 5, 9)[level]
     for n in exact[level]:
         yield _times(n, 0.5, "exact", repetitions)
-    for b in (0.3, 0.5, 0.7):
-        for n in fast[level]:
-            yield _times(n, b, "fast", repetitions)
+    for b, largest in fast.items():
+        for power in range(10, largest + 1):
+            yield _times(2**power, b, "fast", repetitions)
     for order, n in (
         ((3, 256),),
         ((3, 256), (3, 512), (3, 1000)),

@@ -35,7 +35,11 @@ class Picture:
 
 def collapse(rows: Sequence[Row]) -> Figure | None:
     """Draw ρ against b for all n."""
-    curves = of_kind(rows, "analytic ranks", order=3, accuracy="relative 1/n")
+    curves = [
+        row
+        for row in of_kind(rows, "analytic ranks", order=3, accuracy="relative 1/n")
+        if row.configuration["log10_n"] >= 3  # below, d and g are too small to be smooth
+    ]
     if not curves:
         return None
     figure, axes = _axes("entry bound b = B/(ln n)^(1/3)", "rank exponent ρ = ln R/ln n")

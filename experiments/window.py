@@ -165,7 +165,7 @@ def critical_seconds(configuration: Configuration) -> float:
 
 def expected_seconds(configuration: Configuration) -> float:
     """Guess how long `window` takes."""
-    return float(3.0 + 80 * 1e-9 * configuration["n"] ** configuration["order"])
+    return float(0.8 + 80 * 1e-9 * configuration["n"] ** configuration["order"])
 
 
 def easy_seconds(configuration: Configuration) -> float:

@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 from cubicwall.algorithms.oracles import exact
-from cubicwall.experiments.decoding import closed_form, decode, direct_case, gap_case, read_out
+from cubicwall.experiments.decoding import decode, direct_case, gap_case
 from cubicwall.experiments.growth import exact_factor, explained_exponent, formula, growth_exponent
+from cubicwall.experiments.readout_formula import closed_form, read_out
 from cubicwall.instances.gap_families import saturated_gap
 from cubicwall.instances.vector_families import random_orthogonal_vectors, saturated_orthogonal_vectors
 from cubicwall.reductions.encoding import ACCURACY, NO_AT_MOST, YES_AT_LEAST, decision_beta
@@ -44,7 +45,7 @@ def test_the_encodings_own_beta_is_on_the_safe_side(order: int) -> None:
         (2, 64),
         (2, 1024),
         (3, 64),
-        *(pytest.param(3, n, marks=pytest.mark.full) for n in (128, 256, 512, 1024)),
+        *(pytest.param(3, n, marks=pytest.mark.full) for n in (128, 256, 512)),
     ],
 )
 def test_saturated_instances_are_decided_from_the_predicted_b_on(
@@ -55,6 +56,13 @@ def test_saturated_instances_are_decided_from_the_predicted_b_on(
     assert found["measured"] == pytest.approx(found["predicted"], rel=1e-3)
     assert found["measured"] == pytest.approx(found["closed"], rel=0.05)
     assert found["answers"] == sorted(found["answers"])
+    assert found["reduction"]
+
+
+@pytest.mark.full
+def test_a_billion_tuples_are_decided_from_the_predicted_b_on() -> None:
+    found = decode(family="saturated", order=3, size=1024, epsilon=0.1, seed=1, **TIGHT).result
+    assert found["measured"] == pytest.approx(found["predicted"], rel=1e-3)
 
 
 def test_direct_saturated_vectors_meet_their_bound_too() -> None:
@@ -72,6 +80,7 @@ def test_random_instances_leave_slack() -> None:
 def test_formulas_are_decided_at_the_predicted_b() -> None:
     found = decode(family="formulas", order=3, size=9, epsilon=0.17, seed=2, ratio=5.0, copies=3).result
     assert found["measured"] is not None
+    assert found["reduction"]
     assert found["measured"] <= found["predicted"] * 1.001
 
 

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cubicwall.experiments.cells import evaluate
 from cubicwall.experiments.report import results_csv
-from cubicwall.experiments.store import open_store
+from cubicwall.experiments.store import Row, open_store
 from cubicwall.experiments.sweeps import CellError, run_cells
 
 CELLS: list[dict[str, Any]] = [
@@ -29,7 +30,7 @@ CELLS: list[dict[str, Any]] = [
 SWEEP = """
 import json, sys
 from pathlib import Path
-from cubicwall.experiments.store import open_store
+from cubicwall.experiments.store import Row, open_store
 from cubicwall.experiments.sweeps import run_cells
 with open_store(Path(sys.argv[1])) as store:
     run_cells(json.loads(Path(sys.argv[2]).read_text()), store, processes=2)
@@ -79,14 +80,11 @@ def test_killed_sweeps_resume_to_the_table_of_an_uninterrupted_one(tmp_path: Pat
     assert seen == sorted(seen), "a finished cell was lost"
     assert interrupted >= kills // 2
     assert start(killed, plan).wait(timeout=120) == 0
-    whole = tmp_path / "whole.sqlite"
-    assert start(whole, plan).wait(timeout=120) == 0
-    texts = []
-    for path in (killed, whole):
-        with open_store(path) as store:
-            texts.append(results_csv(store.rows(CELLS)).encode())
-    assert texts[0] == texts[1]
-    assert texts[0].count(b"\n") == len(CELLS) + 1
+    with open_store(killed) as store:
+        resumed = results_csv(store.rows(CELLS)).encode()
+    uninterrupted = [Row("", cell, evaluate(cell), "") for cell in CELLS]
+    assert resumed == results_csv(uninterrupted).encode()
+    assert resumed.count(b"\n") == len(CELLS) + 1
 
 
 def test_what_is_there_is_not_computed_again(tmp_path: Path) -> None:
