@@ -1,8 +1,8 @@
 # Two commands: `make demo` and `make test`. Each makes its own .venv from nothing.
 PYTHON ?= python3
 BIN := .venv/bin
-PACKAGES := instances algorithms reductions verification experiments
-MODULES := cubicwall $(addprefix cubicwall.,cli console attending auditing generating measuring tabulating transforming tuning __main__)
+PACKAGES := instances algorithms reductions verification experiments commands
+MODULES := cubicwall cubicwall.cli cubicwall.__main__
 WORKERS ?= 2
 # The root is a package: with tests/ as rootdir pytest does not try to import it by the name of its folder.
 PYTEST := $(BIN)/pytest -c pyproject.toml --rootdir tests tests -n $(WORKERS) --dist worksteal

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .attending import attend
-from .auditing import print_audit, print_regimes, refuse_broken_claims, trace_fields
-from .console import BrokenPromiseError, Output, run_app, verb
-from .generating import generate_app
+from .commands.attending import attend
+from .commands.auditing import print_audit, print_regimes, refuse_broken_claims, trace_fields
+from .commands.console import BrokenPromiseError, Output, run_app, verb
+from .commands.generating import generate_app
+from .commands.measuring import threshold
+from .commands.tabulating import constants
+from .commands.transforming import transformer
+from .commands.tuning import tunable
 from .instances.provenance import VERSION
-from .measuring import threshold
-from .tabulating import constants
-from .transforming import transformer
-from .tuning import tunable
 
 if TYPE_CHECKING:
     from .instances.answer import Answer

@@ -14,7 +14,7 @@ import cubicwall
 import pytest
 
 ROOT = Path(cubicwall.__file__).parent
-LAYERS = ["instances", "algorithms", "reductions", "verification", "experiments"]
+LAYERS = ["instances", "algorithms", "reductions", "verification", "experiments", "commands"]
 PACKAGES = [p for p in LAYERS if (ROOT / p).is_dir()]
 HEAVY = {"numba", "sympy", "matplotlib", "galois", "scipy", "networkx", "pysat", "numpy"}
 

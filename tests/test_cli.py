@@ -305,7 +305,7 @@ def test_timeout_gives_up_in_time(cubicwall: Run) -> None:
 def test_ctrl_c_exits_130_with_one_line(tmp_path: Path) -> None:
     script = (
         "import os, signal, sys\n"
-        "from cubicwall.console import Output\n"
+        "from cubicwall.commands.console import Output\n"
         "import cubicwall.instances.reading as reading\n"
         "reading.read_instance = lambda file: os.kill(os.getpid(), signal.SIGINT)\n"
         "sys.argv = ['cubicwall', 'solve', 'x.cnf']\n"

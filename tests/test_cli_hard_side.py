@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 from cubicwall.algorithms.oracles import exact
-from cubicwall.auditing import regime_lines
 from cubicwall.cli import app
-from cubicwall.console import cell, power_of_ten
+from cubicwall.commands.auditing import regime_lines
+from cubicwall.commands.console import cell, power_of_ten
 from cubicwall.instances.attention import TensorAttention
 from cubicwall.instances.families import complete_cnf
 from cubicwall.instances.generate import forced_unsat_ksat

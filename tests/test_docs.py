@@ -15,8 +15,8 @@ from typing import Any
 
 import cubicwall
 import pytest
-from cubicwall import console
 from cubicwall.cli import main
+from cubicwall.commands import console
 from cubicwall.reductions.arrows import arrows, graph
 
 ROOT = Path(cubicwall.__file__).parent

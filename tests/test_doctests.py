@@ -18,15 +18,8 @@ PARTS = {
     "reductions",
     "verification",
     "experiments",
+    "commands",
     "cli",
-    "console",
-    "generating",
-    "attending",
-    "transforming",
-    "auditing",
-    "tabulating",
-    "tuning",
-    "measuring",
 }
 MODULES = sorted(
     module.name

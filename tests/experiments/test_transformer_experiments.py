@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 import typer
-from cubicwall.console import Output, verb
+from cubicwall.commands.console import Output, verb
+from cubicwall.commands.transforming import transformer
 from cubicwall.experiments.transformer import (
     TimeRow,
     crossover,
@@ -20,7 +21,6 @@ from cubicwall.experiments.transformer import (
 )
 from cubicwall.experiments.transformer_comparison import compared, drawn_problem
 from cubicwall.experiments.transformer_figures import draw_depth, draw_layers, draw_times
-from cubicwall.transforming import transformer
 from typer.testing import CliRunner
 
 
@@ -107,7 +107,7 @@ def test_the_verb_prints_a_line_a_layer_and_draws(tmp_path: Path) -> None:
 
 
 def test_the_verb_speaks_json_without_nan(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("cubicwall.transforming.PATIENT", 0.0)
+    monkeypatch.setattr("cubicwall.commands.transforming.PATIENT", 0.0)
     monkeypatch.chdir(tmp_path)
     done = invoke("-n", "3000", "--layers", "1", "--width", "4", "--tolerance", "1e-2", "--json")
     fields = json.loads(done.output, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
@@ -126,9 +126,9 @@ def test_sizes_beyond_any_memory_are_refused_before_any_work() -> None:
 
 
 def test_costs_are_told_before_they_are_paid(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("cubicwall.transforming.WORTH_SAYING", 0.0)
+    monkeypatch.setattr("cubicwall.commands.transforming.WORTH_SAYING", 0.0)
     assert "the exact model takes about" in invoke("-n", "64", "-o", str(tmp_path / "a.svg")).output
-    monkeypatch.setattr("cubicwall.transforming.PATIENT", 0.0)
+    monkeypatch.setattr("cubicwall.commands.transforming.PATIENT", 0.0)
     assert "left out" in invoke("-n", "64", "-o", str(tmp_path / "a.svg")).output
 
 

@@ -35,10 +35,10 @@ def threshold(
         raise ValueError("Arguments 'quick' and 'full' must not be given together.")
     _prepare(folder, resume)
 
-    from .experiments.report import verdict_line, write_report
-    from .experiments.store import open_store
-    from .experiments.sweeps import CellError, run_cells
-    from .experiments.threshold import cells
+    from ..experiments.report import verdict_line, write_report
+    from ..experiments.store import open_store
+    from ..experiments.sweeps import CellError, run_cells
+    from ..experiments.threshold import cells
 
     planned = cells("full" if full else "quick" if quick else "small")
     with open_store(folder / STORE) as store:

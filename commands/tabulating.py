@@ -21,8 +21,8 @@ from .console import Output, cell, power_of_ten
 from .tuning import numbers
 
 if TYPE_CHECKING:
-    from .instances.orthogonal_vectors import VectorsSize
-    from .reductions.constants import Constants, Encoded
+    from ..instances.orthogonal_vectors import VectorsSize
+    from ..reductions.constants import Constants, Encoded
 
 MOST_VARIABLES = 10_000
 
@@ -59,7 +59,7 @@ def constants(
     output: Save = None,
 ) -> int:
     """Tabulate the distributed PCP: fields, messages, κ, B, b, regime, and the n from which it would pay."""
-    from .reductions.constants import constants_table
+    from ..reductions.constants import constants_table
 
     orders, widths = numbers("order", order), numbers("columns", columns)
     for name, given, least in (("order", orders, 2), ("columns", widths, 1)):
@@ -70,7 +70,7 @@ def constants(
     found = {k: constants_table(_size(k, variables, ratio, vectors, dimension), widths) for k in orders}
     pays = {k: list(_crossovers(k, ratio)) for k in orders}
     if output is not None:
-        from .experiments.constants_figure import draw_constants
+        from ..experiments.constants_figure import draw_constants
 
         draw_constants(orders, output, density=ratio)
     for k, rows in found.items():
@@ -144,9 +144,9 @@ def constants_fields(found: Constants) -> dict[str, Any]:
 def _size(
     order: int, variables: int | None, ratio: float, vectors: int | None, dimension: int | None
 ) -> VectorsSize:
-    from .instances.cnf import CNFSize
-    from .instances.orthogonal_vectors import VectorsSize
-    from .reductions.splitting import split_and_list
+    from ..instances.cnf import CNFSize
+    from ..instances.orthogonal_vectors import VectorsSize
+    from ..reductions.splitting import split_and_list
 
     if (vectors is None) != (dimension is None):
         raise ValueError("Arguments 'vectors' and 'dimension' must be given together.")
@@ -189,7 +189,7 @@ def _two_lines(found: Constants) -> Iterator[tuple[object, ...]]:
 
 def _encoded(size: VectorsSize, encoded: Encoded) -> tuple[object, ...]:
     """d, κ, B and b, by their logarithms where they are too large for a float."""
-    from .reductions.encoding import decision_beta
+    from ..reductions.encoding import decision_beta
 
     order = len(size.sets)
     bound = (encoded.log10_kappa + log10(decision_beta(size.sets))) / order
@@ -204,7 +204,7 @@ def _encoded(size: VectorsSize, encoded: Encoded) -> tuple[object, ...]:
 
 def _crossovers(order: int, density: float) -> Iterator[dict[str, object]]:
     """Say from which n and up to which n each kind of code has smaller entries than the direct encoding."""
-    from .reductions.crossovers import crossover, saturated_until, tower_crossover
+    from ..reductions.crossovers import crossover, saturated_until, tower_crossover
 
     last = saturated_until(order, density=density)
     for family, name in (("reed-solomon", "Reed-Solomon"), ("hermitian", "Hermitian")):

@@ -10,15 +10,15 @@ from .console import BrokenPromiseError, Output
 from .tabulating import constants_fields, described, print_constants
 
 if TYPE_CHECKING:
-    from .reductions.arrows import Path
-    from .reductions.trace import Hop
+    from ..reductions.arrows import Path
+    from ..reductions.trace import Hop
 
 MOST_REGIMES = 3  # lines for one arrow
 
 
 def print_audit(out: Output, trace: list[Hop]) -> None:
     """Print the table of claims and measurements."""
-    from .verification.audit import audit
+    from ..verification.audit import audit
 
     rows = [(f.arrow, f.measure, f.claimed, f.relation, f.measured, f.holds) for f in audit(trace)]
     out.table("Claims and measurements", ("arrow", "measure", "claimed", "", "measured", "holds"), rows)
@@ -32,8 +32,8 @@ def print_regimes(out: Output, route: Path, trace: list[Hop]) -> dict[str, Any]:
     dict
         The constants as JSON can hold them; empty where there are none.
     """
-    from .instances.orthogonal_vectors import VectorsSize
-    from .reductions.constants import trace_constants
+    from ..instances.orthogonal_vectors import VectorsSize
+    from ..reductions.constants import trace_constants
 
     sets = [hop.source.sets for hop in trace if isinstance(hop.source, VectorsSize)]
     order = len(sets[0]) if sets else "k"
@@ -74,7 +74,7 @@ def trace_fields(trace: list[Hop]) -> list[dict[str, Any]]:
 
 def refuse_broken_claims(trace: list[Hop]) -> None:
     """Raise BrokenPromiseError if a measurement exceeds its claim."""
-    from .verification.audit import breaches
+    from ..verification.audit import breaches
 
     if broken := breaches(trace):
         raise BrokenPromiseError(f"claims broken: {'; '.join(broken)}")

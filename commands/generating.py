@@ -43,7 +43,7 @@ def _ksat(name: str, maker: str, about: str) -> None:
         width: Width = 3,
         seed: Seed = 0,
     ) -> int:
-        from .instances import generate
+        from ..instances import generate
 
         if clauses is None and ratio is None:
             ratio = 4.26
@@ -69,7 +69,7 @@ def pigeonhole(
     output: File = "-",
 ) -> int:
     """Pigeonhole principle: more pigeons than holes, unsatisfiable."""
-    from .instances.families import pigeonhole as make
+    from ..instances.families import pigeonhole as make
 
     return _write(out, output, make(holes))
 
@@ -81,7 +81,7 @@ def parity(
     output: File = "-",
 ) -> int:
     """Parity principle: an odd number of people cannot pair up, unsatisfiable."""
-    from .instances.families import parity as make
+    from ..instances.families import parity as make
 
     return _write(out, output, make(pairs))
 
@@ -93,7 +93,7 @@ def ordering(
     output: File = "-",
 ) -> int:
     """Ordering principle: every finite order has a minimal element; unsatisfiable negation."""
-    from .instances.families import ordering as make
+    from ..instances.families import ordering as make
 
     return _write(out, output, make(elements))
 
@@ -101,7 +101,7 @@ def ordering(
 @verb(generate_app)
 def complete(out: Output, width: Width = 3, output: File = "-") -> int:
     """All 2^k clauses on k variables: unsatisfiable, every assignment falsifies exactly one."""
-    from .instances.families import complete_cnf
+    from ..instances.families import complete_cnf
 
     return _write(out, output, complete_cnf(width))
 
@@ -116,7 +116,7 @@ def tseitin(
     output: File = "-",
 ) -> int:
     """Tseitin parities on a random regular graph: unsatisfiable when the total charge is odd."""
-    from .instances.families import tseitin as make
+    from ..instances.families import tseitin as make
 
     charges = [0 if satisfiable else 1] + [0] * (vertices - 1)
     return _write(out, output, make(_regular(degree, vertices, seed), charges))
@@ -132,7 +132,7 @@ def colouring(
     output: File = "-",
 ) -> int:
     """Colouring of a random regular graph so that neighbours differ."""
-    from .instances.families import colouring as make
+    from ..instances.families import colouring as make
 
     return _write(out, output, make(_regular(degree, vertices, seed), colours))
 
@@ -148,7 +148,7 @@ def _vectors(name: str, maker: str, about: str) -> None:
         density: Density = 0.5,
         seed: Seed = 0,
     ) -> int:
-        from .instances import vector_families
+        from ..instances import vector_families
 
         try:
             numbers = [int(part) for part in sizes.split(",")]

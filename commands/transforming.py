@@ -43,15 +43,15 @@ def transformer(
     ] = False,
 ) -> int:
     """Differentiate a random transformer, exactly and in almost linear time, and compare layer by layer."""
-    from .experiments.figures import picture_kind
-    from .experiments.transformer import tolerance_for
-    from .experiments.transformer_comparison import (
+    from ..experiments.figures import picture_kind
+    from ..experiments.transformer import tolerance_for
+    from ..experiments.transformer_comparison import (
         compared,
         drawn_problem,
         exact_cost,
         fast_memory,
     )
-    from .experiments.transformer_figures import draw_layers
+    from ..experiments.transformer_figures import draw_layers
 
     picture_kind(figure)
     needed = fast_memory(tokens, layers=layers, width=width)

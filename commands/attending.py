@@ -12,7 +12,7 @@ import typer
 from .console import Output
 
 if TYPE_CHECKING:
-    from .algorithms.fast_attention import Plan
+    from ..algorithms.fast_attention import Plan
 
 Files = Annotated[
     list[Path],
@@ -64,9 +64,9 @@ def attend(
     """Compute attention or its gradient on arrays from FILES; print a certificate of the error."""
     import numpy as np
 
-    from .algorithms.fast_attention import fast_attention, plan
-    from .instances.archives import write_archive
-    from .instances.provenance import Provenance
+    from ..algorithms.fast_attention import fast_attention, plan
+    from ..instances.archives import write_archive
+    from ..instances.provenance import Provenance
 
     if output is None and not explain:
         raise ValueError("Argument 'output' must be given, unless --explain only plans.")
@@ -93,7 +93,7 @@ def attend(
     else:
         if method == "exact":
             raise ValueError("Argument 'scheduler' goes with the fast method, not with 'exact'.")
-        from .algorithms.sharded import sharded_attention
+        from ..algorithms.sharded import sharded_attention
 
         del options["method"]
         address = None if scheduler == "local" else scheduler
@@ -127,9 +127,9 @@ def _differentiate(
     """Write output and all gradients, and print what each can be off by."""
     import numpy as np
 
-    from .algorithms.gradient_method import gradient_by
-    from .instances.archives import write_archive
-    from .instances.provenance import Provenance
+    from ..algorithms.gradient_method import gradient_by
+    from ..instances.archives import write_archive
+    from ..instances.provenance import Provenance
 
     upstream = _read_upstream(upstream_file)
     found: Any
@@ -139,7 +139,7 @@ def _differentiate(
     else:
         if options.pop("method") == "exact":
             raise ValueError("Argument 'scheduler' goes with the fast method, not with 'exact'.")
-        from .algorithms.sharded_gradient import sharded_gradient
+        from ..algorithms.sharded_gradient import sharded_gradient
 
         address = None if scheduler == "local" else scheduler
         method, why = "fast", "sharded"
@@ -188,7 +188,7 @@ def read_arrays(files: list[Path]) -> tuple[Arrays, float, float | None]:
     """
     import numpy as np
 
-    from .instances.attention import TensorAttention
+    from ..instances.attention import TensorAttention
 
     if len(files) == 1 and files[0].suffix == ".npz":
         with np.load(files[0], allow_pickle=False) as archive:

@@ -1,0 +1,1 @@
+"""The command line, a module a family of verbs; `cli` has the main job's own."""
