@@ -227,7 +227,7 @@ def _rank(order: int, c: float, n: int, b: float, seed: int) -> int | None:
 
 def _term_seconds(order: int, c: float, n: int, seed: int, budget: float) -> float:
     """Measure the seconds of one token, monomial and column, at the largest ranks that fit the budget."""
-    affordable = []
+    affordable: list[tuple[float, float]] = []
     for b in RATE_POINTS:
         terms = order * n * (_rank(order, c, n, b, seed) or math.inf) * (dimension_for(c, math.log(n)) + 1)
         if affordable and terms * _PER_TERM > budget:
