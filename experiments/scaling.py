@@ -34,7 +34,8 @@ from .store import Configuration, Outcome
 MAX_RANK = 2_000_000
 WIDEST, RESOLUTION = 1.5, 0.01  # where the search for b* ends, and how fine it is
 HOPELESS = 3.0  # so many times slower in its first call, the fast algorithm is not timed again
-RATE_POINTS = (0.8, 0.9, 1.0)  # b at which the seconds of a term are measured
+RATE_POINTS = tuple(round(0.1 * i, 1) for i in range(2, 11))  # the last three affordable ones give the rate
+_PER_TERM = 1e-10  # seconds, to tell what is affordable
 
 
 def times(*, order: int, c: float, n: int, b: float, method: str, seed: int, repetitions: int = 5) -> Outcome:
@@ -99,7 +100,7 @@ def crossover(*, order: int, c: float, n: int, seed: int) -> Outcome:
     columns = 2 * half_arrays[0].shape[1]
     a_tuple = _least(_call(half_arrays, half, "exact"), 3) / (half**order * columns)
     d = dimension_for(c, math.log(n))
-    a_term = _term_seconds(order, c, n, seed)
+    a_term = _term_seconds(order, c, n, seed, exact_seconds)
 
     def wins_by_prediction(b: float) -> bool:
         rank = _rank(order, c, n, b, seed)
@@ -108,8 +109,11 @@ def crossover(*, order: int, c: float, n: int, seed: int) -> Outcome:
     refused: list[float] = []
 
     def wins_by_the_clock(b: float) -> bool:
-        if _rank(order, c, n, b, seed) is None:
+        rank = _rank(order, c, n, b, seed)
+        if rank is None:
             refused.append(b)
+            return False
+        if _PER_TERM * order * n * rank * (d + 1) > 10 * exact_seconds:
             return False
         call = _call(_arrays(order, c, n, b, seed), n, "fast")
         if _seconds(call) > HOPELESS * exact_seconds:
@@ -221,14 +225,17 @@ def _rank(order: int, c: float, n: int, b: float, seed: int) -> int | None:
         return None
 
 
-def _term_seconds(order: int, c: float, n: int, seed: int) -> float:
-    """Measure the seconds of one token, monomial and column, at ranks where a call takes long enough."""
-    rates = []
+def _term_seconds(order: int, c: float, n: int, seed: int, budget: float) -> float:
+    """Measure the seconds of one token, monomial and column, at the largest ranks that fit the budget."""
+    affordable: list[tuple[float, float]] = []
     for b in RATE_POINTS:
-        rank = _rank(order, c, n, b, seed)
-        if rank is not None:
-            terms = order * n * rank * (dimension_for(c, math.log(n)) + 1)
-            rates.append(_least(_call(_arrays(order, c, n, b, seed), n, "fast"), 3) / terms)
+        terms = order * n * (_rank(order, c, n, b, seed) or math.inf) * (dimension_for(c, math.log(n)) + 1)
+        if affordable and terms * _PER_TERM > budget:
+            break
+        affordable.append((b, terms))
+    rates = [
+        _least(_call(_arrays(order, c, n, b, seed), n, "fast"), 3) / terms for b, terms in affordable[-3:]
+    ]
     return float(np.median(rates))
 
 
