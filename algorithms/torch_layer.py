@@ -6,11 +6,13 @@ Both passes run in the kernels of this package, on the CPU, in float32 or float6
 
 What a mask means. A tuple j = (j_1, ..., j_{k-1}) is seen if every one of its positions is. A padding mask
 then takes key rows away, so attention over what is left is exact or fast as before. A causal mask lets
-query i see j_t ≤ i for every t; the exact method takes the queries one by one, each over its own prefix.
+query i see j_t ≤ i for every t. At order 2 without padding that is what `attention_layers` and
+`causal_attention` do, exactly and fast; elsewhere the exact method takes the queries one by one, each over
+its own prefix, and there is no fast one.
 A query that sees no tuple at all gets the output 0 and passes no gradient on.
 
-Cost: as the algorithms for each entry of the batch and each head; causal, a third of the exact one's at
-order 3, with a call of the kernel a query.
+Cost: as the algorithms for each entry of the batch and each head; a causal mask halves it at order 2, and
+at order 3 leaves a third, with a call of the kernel a query.
 
 Glossary
 --------
@@ -34,6 +36,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from .attention_gradient import Gradient, attention_gradient, attention_vjp
+from .attention_layers import Attention, ExactAttention
+from .causal_attention import FastAttention
 from .certificate import WallError
 from .fast_attention import MAX_RANK, fast_attention
 from .fast_gradient import fast_gradient
@@ -86,8 +90,8 @@ def tensor_attention(
     Raises
     ------
     TypeError, ValueError
-        For arguments that cannot be meant, and for a causal mask with the fast method, which has no
-        polynomial moments of prefixes.
+        For arguments that cannot be meant, and for a causal mask with the fast method but for order 2
+        without padding.
     WallError
         If the method is "fast" and no polynomial meets the tolerance, in either pass.
 
@@ -110,9 +114,11 @@ def tensor_attention(
         raise ValueError(f"Argument 'method' must be one of {get_args(Method)}, not {method!r}.")
     if not 0.0 < tolerance < math.inf:
         raise ValueError(f"Argument 'tolerance' must be positive and finite, not {tolerance}.")
-    if causal and method == "fast":
+    pairs = causal and len(keys) == 1 and padding is None
+    if causal and method == "fast" and not pairs:
         raise ValueError(
-            "Argument 'causal' goes with the exact method: the fast one has no moments of prefixes."
+            "Argument 'causal' goes with the fast method at order 2 without padding only, "
+            f"not at order {len(keys) + 1}{' with padding' if padding is not None else ''}."
         )
     tokens = [tensor.shape[-2] for tensor in (query, *keys)]
     if causal and len(set(tokens)) > 1:
@@ -122,9 +128,9 @@ def tensor_attention(
     batch = torch.broadcast_shapes(*shapes)
     flat = [tensor.expand(*batch, *tensor.shape[-2:]).reshape(-1, *tensor.shape[-2:]) for tensor in tensors]
     seen = [mask.expand(*batch, mask.shape[-1]).reshape(-1, mask.shape[-1]).numpy() for mask in masks]
-    chosen: Method = "exact" if causal else method
+    chosen: Method = "exact" if causal and method == "auto" else method
     options = {"scale": scale, "tolerance": tolerance, "max_rank": max_rank}
-    output = _Attention.apply((seen, causal, chosen, options), *flat)
+    output = _Attention.apply((seen, causal, pairs, chosen, options), *flat)
     return output.reshape(*batch, *output.shape[-2:])
 
 
@@ -133,15 +139,18 @@ class _Attention(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, asked: Any, *tensors: Tensor) -> Tensor:
-        seen, causal, method, options = asked
+        seen, causal, pairs, method, options = asked
         arrays = [tensor.detach().numpy() for tensor in tensors]
         order = (len(arrays) + 1) // 2
         output = np.zeros((*arrays[0].shape[:2], arrays[-1].shape[2]), np.result_type(*arrays))
         pulls: list[tuple[Group, Pull]] = []
-        for group in _groups(arrays[:order], seen, causal, alone=method != "exact"):
+        alone = pairs or method != "exact"
+        for group in _groups(arrays[:order], seen, causal and not pairs, alone=alone):
             entries, queries, _ = group
             own = _of_group(arrays, group)
-            if method == "exact":
+            if pairs:
+                output[entries, queries], pull = _causal_pairs(own, method, options)
+            elif method == "exact":
                 output[entries, queries], pull = attention_vjp(
                     own[0], own[1:order], own[order:], scale=options["scale"]
                 )
@@ -307,6 +316,22 @@ def _of_group(arrays: Sequence[Any], group: Group) -> list[Any]:
     entries, queries, tokens = group
     rows = (queries, *tokens, *tokens)
     return [array[entries, own] for array, own in zip(arrays, rows, strict=True)]
+
+
+def _causal_pairs(own: list[Any], method: Method, options: dict[str, Any]) -> tuple[Any, Pull]:
+    """Answer one entry of the batch, arrays (1, n, width) of order 2 under a causal mask."""
+    query, key, value = (array[0].astype(np.float64) for array in own)
+    scale = options["scale"]
+    attention: Attention = ExactAttention(causal=True)
+    if method == "fast":
+        attention = FastAttention(True, options["tolerance"], options["max_rank"])
+    head = attention.forward(query, (key,), (value,), 1.0 / query.shape[1] if scale is None else scale)
+
+    def pull(upstream: Any) -> Gradient:
+        found = attention.backward(head, np.ascontiguousarray(upstream[0], dtype=np.float64), None)
+        return Gradient(found.query, found.keys, found.values)
+
+    return head.output, pull
 
 
 def _fast(own: list[Any], method: Method, options: dict[str, Any]) -> tuple[Any, Pull]:
