@@ -40,12 +40,15 @@ lint: .venv/linted
 wheel: .venv/linted
 	bash .ci/wheel $(BIN)/python
 
-.venv/installed: pyproject.toml
+.venv/made:
 	$(PYTHON) -m venv .venv
+	touch $@
+
+.venv/installed: .venv/made pyproject.toml
 	$(BIN)/pip install --quiet --editable .
 	touch $@
 
-.venv/tested: .venv/installed
+.venv/tested: .venv/made pyproject.toml
 	$(BIN)/pip install --quiet --editable '.[test]'
 	touch $@
 
