@@ -50,6 +50,9 @@ ALIASES: dict[str, dict[bool, tuple[str, ...]]] = {
     "direct": {False: ("split_and_list", "signed_encoding"), True: ("split_and_list", "counting_encoding")},
     "gap": {False: ("sparsify", "split_and_list", "distributed_pcp", "threshold_encoding")},
     "gap-complement": {False: ("sparsify", "split_and_list", "distributed_pcp", "complement_encoding")},
+    "gap-gradient": {
+        False: ("sparsify", "split_and_list", "distributed_pcp", "threshold_encoding", "doubled_keys")
+    },
     "gradient": {False: ("split_and_list", "signed_encoding", "doubled_keys")},
     "gradient-integral": {False: ("split_and_list", "signed_encoding", "integrated_gradient")},
 }

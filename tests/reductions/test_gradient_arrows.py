@@ -173,6 +173,19 @@ def test_gradients_alone_decide_random_formulas_under_every_adversary(via: str, 
         assert breaches(solution.trace) == []
 
 
+@pytest.mark.parametrize("strategy", ["toward", "signs"])
+def test_gradients_alone_decide_through_the_gap_too(strategy: str) -> None:
+    answers = set()
+    for number in (0, 7, 14, 21):  # six variables
+        cnf = formula(number)
+        oracle = adversarial_gradient(strategy, rng=np.random.default_rng(number))
+        solution = solve(cnf, via="gap-gradient", oracle=oracle)
+        assert type(solution.answer) is type(satisfiable(cnf))
+        assert breaches(solution.trace) == []
+        answers.add(type(solution.answer))
+    assert answers == {Yes, No}
+
+
 def test_both_answers_are_among_the_hundred_formulas() -> None:
     answers = [type(satisfiable(formula(n))) for n in range(100)]
     assert answers.count(Yes) >= 25
