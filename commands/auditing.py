@@ -32,11 +32,9 @@ def print_regimes(out: Output, route: Path, trace: list[Hop]) -> dict[str, Any]:
     dict
         The constants as JSON can hold them; empty where there are none.
     """
-    from ..instances.orthogonal_vectors import VectorsSize
     from ..reductions.constants import trace_constants
 
-    sets = [hop.source.sets for hop in trace if isinstance(hop.source, VectorsSize)]
-    order = len(sets[0]) if sets else "k"
+    order = _order(trace)
     for hop, options in zip(trace, route.options, strict=True):
         bound = ", ".join(f"{name}={value}" for name, value in options.items())
         out.note(f"{hop.arrow}({bound})  {hop.reference}")
@@ -69,7 +67,9 @@ def regime_lines(regimes: Mapping[str, int]) -> list[str]:
 
 def trace_fields(trace: list[Hop]) -> list[dict[str, Any]]:
     """Return a trace as JSON can hold it."""
-    return [{**asdict(hop), "exact": sorted(hop.exact)} for hop in trace]
+    order = _order(trace)
+    told = [{"statement": hop.statement.format(k=order), "exact": sorted(hop.exact)} for hop in trace]
+    return [{**asdict(hop), **fields} for hop, fields in zip(trace, told, strict=True)]
 
 
 def refuse_broken_claims(trace: list[Hop]) -> None:
@@ -78,3 +78,10 @@ def refuse_broken_claims(trace: list[Hop]) -> None:
 
     if broken := breaches(trace):
         raise BrokenPromiseError(f"claims broken: {'; '.join(broken)}")
+
+
+def _order(trace: list[Hop]) -> int | str:
+    """Return k where a run met vectors, else the letter."""
+    from ..instances.orthogonal_vectors import VectorsSize
+
+    return next((len(hop.source.sets) for hop in trace if isinstance(hop.source, VectorsSize)), "k")

@@ -80,8 +80,8 @@ class Output:
 
     @contextmanager
     def progress(self, what: str) -> Iterator[Callable[[float], None]]:
-        """Give a function that takes the fraction done; a bar appears after two seconds."""
-        if self.json or self.quiet:
+        """Give a function that takes the fraction done; on a terminal a bar appears after two seconds."""
+        if self.json or self.quiet or not sys.stderr.isatty():
             yield lambda fraction: None
             return
         from rich.console import Console

@@ -198,6 +198,7 @@ def test_json_is_one_document_everywhere(cubicwall: Run) -> None:
     solved = cubicwall("solve", "sat.cnf", "--json").json
     assert solved["answer"] == "yes"
     assert [hop["arrow"] for hop in solved["trace"]] == ["split_and_list", "signed_encoding"]
+    assert solved["trace"][0]["statement"].startswith("3-OV in N^(3-δ) time")
     assert cubicwall("solve", "unsat.cnf", "--json").json["answer"] == "no"
     assert cubicwall("count", "sat.cnf", "--json").json["value"] == 2
     assert cubicwall("audit", "sat.cnf", "--json").json["trace"][1]["measured"]["eps"] == 0.17
